@@ -1,0 +1,7 @@
+#include <stdio.h>
+
+int main(void)
+{
+    puts("crier " CRIER_VERSION);
+    return 0;
+}

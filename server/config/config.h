@@ -1,0 +1,192 @@
+/* config.toml as structs. Loaded once before threads start, constant afterwards, freed at the end.
+ *
+ * Every key is one row of the table in config_schema.c: path, type, default, unit, bounds and reason; docs/config.md
+ * and the checks come from that table. */
+#ifndef CRIER_CONFIG_H
+#define CRIER_CONFIG_H
+
+#include "util/bytes.h"
+#include "util/log.h"
+
+enum behind_policy { BEHIND_CONFLATE, BEHIND_SKIP, BEHIND_RESYNC, BEHIND_CLOSE };
+enum source_mode { SOURCE_FANOUT, SOURCE_SHARED };
+enum source_from { FROM_HISTORY, FROM_LATEST, FROM_EARLIEST, FROM_TIME };
+enum payload_codec { CODEC_JSON, CODEC_PROTOBUF };
+
+struct config_option {
+    char *name, *value; /* numbers and booleans as their text */
+    int line;
+};
+
+struct config_server {
+    char *listen;               /* "127.0.0.1:8800"; port 0 takes a free one */
+    int64_t loops;              /* 0: one a core */
+    char *web;                  /* folder of the static front ends; "" serves none */
+    char *node_id;              /* "" : host name + random */
+    char *driver_dir;           /* "" : beside the binary, then the installed place */
+    char *module_dir;           /* "" : the same */
+    int64_t backlog;            /* 4096 */
+    int64_t drain_ms;           /* 25 s: "25s" */
+    int64_t send_buffer_bytes;  /* SO_SNDBUF; 0 leaves it to the kernel */
+    char *tls_cert, *tls_key;   /* [server.tls] cert, key: PEM files; both or none */
+};
+
+struct config_auth {
+    bool anonymous;             /* sessions without a token may connect */
+    char *hmac_secret_file;     /* "" none */
+    char *api_key_file;         /* "" : /api is off */
+    char **allowed_origins;     /* exact scheme://host[:port]; same origin as Host is always allowed */
+    size_t allowed_origin_count;
+};
+
+struct config_limits {
+    int64_t connections;              /* in all */
+    int64_t connections_per_address;  /* 0: no limit */
+    int64_t message_bytes;            /* of a client, after reassembly; 65536 */
+    int64_t fragments;                /* frames a message; 1024 */
+    int64_t message_ms;               /* first to last frame of a message; 30 s */
+    int64_t header_bytes;             /* of a request head; 8192 */
+    int64_t body_bytes;               /* of a REST request; 1 MiB */
+    int64_t handshake_ms;             /* accept to complete request head; 10 s */
+    int64_t keepalive_ms;             /* idle HTTP connection; 60 s */
+    int64_t rate_messages;            /* a session, per second; 0 no limit */
+    int64_t rate_burst;               /* messages at once */
+    int64_t rate_strikes;             /* refused messages in a row before 1008 */
+    int64_t handshakes_per_second;    /* all loops together; 0 no limit */
+    int64_t subscriptions;            /* a session */
+    int64_t channels;                 /* in memory; more are refused */
+    int64_t channel_name_bytes;       /* 128 */
+    int64_t outbox_bytes;             /* unsent replies of a session; 1 MiB */
+    int64_t frame_log_bytes;          /* newest framed publications kept per channel, loop and form; 256 KiB */
+    int64_t history_bytes;            /* publications in memory, all channels; 0 no limit */
+    int64_t recover;                  /* publications handed over in one resume; 10,000 */
+    int64_t pending_publishes;        /* waiting for brokers; 65,536 */
+    int64_t publish_timeout_ms;       /* 10 s, then `unknown` */
+    int64_t ping_ms;                  /* silence after which a session is pinged; 25 s */
+    int64_t pong_ms;                  /* silence after the ping before it is closed; 10 s */
+    int64_t idle_ms;                  /* session that sends no message at all (pongs do not count); 0 never */
+    int64_t poll_wait_ms;             /* longest long poll; 60 s */
+    int64_t json_depth;               /* 32 */
+};
+
+struct config_log {
+    enum log_level level;
+    enum log_format format;
+};
+
+struct config_debug {
+    bool echo;     /* /ws/echo */
+    bool insecure; /* every client may do everything */
+};
+
+struct config_bridge {
+    char *name, *driver, *servers;
+    struct config_option *options;
+    size_t option_count;
+    bool required;
+    int line;
+};
+
+struct config_namespace {
+    char *name;
+    int64_t history;       /* publications kept; 0 none */
+    int64_t history_ttl_ms; /* 0: no age limit */
+    enum behind_policy behind;
+    bool keyed;
+    int64_t key_ttl_ms;    /* 0: keys stay until a tombstone */
+    int64_t gather_ms;
+    int64_t interval_ms;
+    enum payload_codec codec; /* of the records' payloads */
+    int64_t type;          /* message type of the publications on the typed wire */
+    bool presence;
+    bool join_leave;
+    bool subscribe;        /* clients may subscribe */
+    bool publish;          /* clients may publish */
+    bool anonymous;        /* also clients without a user */
+    bool rest;             /* GET /channels/... without an API key */
+    int line;
+};
+
+struct config_source {
+    char *bridge, *topic, *group, *channel, *key, *dead_letter;
+    enum source_mode mode;
+    enum source_from from;
+    int64_t from_ms;       /* FROM_TIME: wall clock milliseconds */
+    struct config_option *tags; /* tags = { line = "{payload.line}" } */
+    size_t tag_count;
+    int64_t qos;
+    int line;
+};
+
+struct config_sink {
+    char *channel; /* exact, or ending in '*' */
+    char *bridge, *topic, *key;
+    int64_t qos;
+    bool retain;
+    int line;
+};
+
+struct config_relay {
+    char *from_bridge, *from_topic, *to_bridge, *to_topic, *key; /* to_topic and key are templates */
+    enum source_mode mode;
+    char *group;
+    enum source_from from;
+    int64_t from_ms;
+    int64_t qos;
+    int line;
+};
+
+struct config_module {
+    char *name;
+    struct config_option *options; /* every other key of the table, nested keys as "a.b", arrays as JSON text */
+    size_t option_count;
+    int line;
+};
+
+struct config {
+    char *path; /* as given */
+    char *dir;  /* relative paths in the file are relative to this */
+    struct config_server server;
+    struct config_auth auth;
+    struct config_limits limits;
+    struct config_log log;
+    struct config_debug debug;
+    struct config_bridge *bridges;
+    size_t bridge_count;
+    struct config_namespace *namespaces;
+    size_t namespace_count;
+    struct config_source *sources;
+    size_t source_count;
+    struct config_sink *sinks;
+    size_t sink_count;
+    struct config_relay *relays;
+    size_t relay_count;
+    struct config_module *modules;
+    size_t module_count;
+    /* Read from the files named above, never logged; NULL where not configured. */
+    char *hmac_secret, *api_key;
+};
+
+/* One override "server.listen=127.0.0.1:0" as given by -s. */
+struct config_override {
+    const char *text;
+};
+
+/* Reads, checks and completes with defaults. Every fault is appended to `faults` as one line
+ * `FILE:LINE:COL key: what is wrong, allowed: ...` (for an override `-s KEY=VALUE: ...`). Notes that are no faults
+ * (e.g. a channel that numbers its publications itself) go to `notes`. Returns NULL when there was a fault. */
+CRIER_API struct config *config_load(const char *path, const struct config_override *overrides, size_t override_count,
+                                     struct buf *faults, struct buf *notes);
+CRIER_API void config_free(struct config *c); /* accepts NULL */
+/* Namespace of a channel name, NULL when it is not configured. `chat:lobby` -> "chat", `news` -> "default". */
+CRIER_API const struct config_namespace *config_namespace_of(const struct config *c, struct bytes channel);
+CRIER_API const struct config_bridge *config_bridge_find(const struct config *c, const char *name);
+/* Markdown of docs/config.md. */
+CRIER_API void config_write_docs(struct buf *out);
+
+/* "90s", "15m", "24h", "7d", "250ms", or a number of milliseconds; -EINVAL on anything else. */
+CRIER_API int config_parse_duration(const char *text, int64_t *ret_ms);
+/* "64KiB", "1MiB", "2GiB", or a number of bytes. */
+CRIER_API int config_parse_size(const char *text, int64_t *ret_bytes);
+
+#endif

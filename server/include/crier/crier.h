@@ -1,0 +1,164 @@
+/* crier's module interface: message handlers, connect and disconnect hooks, REST routes.
+ *
+ * A module is a shared object named in config.toml by [[module]] name = "NAME"; crier loads NAME.so and calls
+ * crier_module_init() once, before any thread starts. Register everything there.
+ *
+ * Threads. Handlers and hooks run on the loop thread of the session they are about; with several loops, several handlers
+ * run at once, so state shared between sessions needs a lock or lives in channels. Callbacks come on the loop thread
+ * that made the call. A handler must not block.
+ *
+ * Lifetimes. Pointers given to a handler are valid during the call. A session is named by its id afterwards: ids are
+ * never reused, and a call with the id of a session that has gone does nothing. */
+#ifndef CRIER_H
+#define CRIER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define CRIER_MODULE_ABI 1
+#define CRIER_EXPORT __attribute__((visibility("default")))
+
+struct crier;         /* the server, as a module sees it */
+struct crier_session; /* borrowed during a handler */
+struct crier_request; /* one message that may be answered */
+
+struct crier_bytes {
+    const char *data;
+    size_t len;
+};
+
+enum crier_codec { CRIER_JSON, CRIER_PROTOBUF };
+
+/* The one symbol that a module exports. Returns 0, or a negative errno after crier_module_fail(). */
+typedef int (*crier_module_init_fn)(struct crier *c);
+#define CRIER_MODULE(fn)                                                                                               \
+    CRIER_EXPORT const int crier_module_abi = CRIER_MODULE_ABI;                                                        \
+    CRIER_EXPORT int crier_module_init(struct crier *c)                                                                \
+    {                                                                                                                  \
+        return fn(c);                                                                                                  \
+    }
+
+/* ---- setting up, only inside crier_module_init() ---- */
+
+/* Message from a session. The payload is in the codec the handler was registered with, whatever the session speaks. */
+typedef void (*crier_handler_fn)(struct crier_request *r, struct crier_bytes payload, void *arg);
+
+/* `type` 0 to 0xfffffeff; `name` for rpc and logs. -EEXIST when type or name is taken. */
+CRIER_EXPORT int crier_handle(struct crier *c, uint32_t type, const char *name, enum crier_codec codec,
+                              crier_handler_fn fn, void *arg);
+/* Schema of a message type (a ProtobufCMessageDescriptor): lets sessions with ?codec=protobuf and publications in JSON
+ * meet. Without it a type has the codec of its handler or namespace only. */
+CRIER_EXPORT int crier_message_schema(struct crier *c, uint32_t type, const void *protobuf_c_descriptor);
+
+struct crier_connect {
+    struct crier_bytes path, query, subprotocols, remote_address;
+    const char *user;   /* from the token; "" anonymous */
+    const char *claims; /* JSON object of the token; "{}" none */
+    /* Request header, data NULL when absent. */
+    struct crier_bytes (*header)(const struct crier_connect *c, const char *name);
+    /* Decoded query parameter copied to `out` (NUL-terminated, cut to size); false when absent. */
+    bool (*query_get)(const struct crier_connect *c, const char *name, char *out, size_t size);
+    const void *impl;
+};
+
+struct crier_connect_reply {
+    int status;         /* 101 accepts (the preset); e.g. 403 refuses before the upgrade */
+    const char *reason; /* sent in the error body; static */
+    char user[128];     /* preset from the token; a hook may set it */
+};
+
+typedef void (*crier_connect_fn)(const struct crier_connect *c, struct crier_connect_reply *reply, void *arg);
+/* After the upgrade: the session exists and can be subscribed and sent to. */
+typedef void (*crier_session_fn)(struct crier_session *s, void *arg);
+typedef void (*crier_disconnect_fn)(struct crier_session *s, int code, void *arg);
+
+/* Hooks run in the order of registration; the first refusal ends it. */
+CRIER_EXPORT void crier_on_connect(struct crier *c, crier_connect_fn fn, void *arg);
+CRIER_EXPORT void crier_on_open(struct crier *c, crier_session_fn fn, void *arg);
+CRIER_EXPORT void crier_on_disconnect(struct crier *c, crier_disconnect_fn fn, void *arg);
+
+/* Key of the module's own [[module]] table, as text; NULL when not given. */
+CRIER_EXPORT const char *crier_module_option(struct crier *c, const char *key);
+/* Reports why the module cannot start; names the line of its [[module]] table. */
+CRIER_EXPORT void crier_module_fail(struct crier *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- inside handlers and hooks ---- */
+
+CRIER_EXPORT struct crier_session *crier_request_session(struct crier_request *r);
+CRIER_EXPORT struct crier *crier_session_server(struct crier_session *s);
+CRIER_EXPORT uint32_t crier_request_type(struct crier_request *r);
+/* The client's message id (typed wire `id`), data NULL when it sent none. */
+CRIER_EXPORT struct crier_bytes crier_request_id(struct crier_request *r);
+CRIER_EXPORT const char *crier_session_id(struct crier_session *s);
+CRIER_EXPORT uint64_t crier_session_key(struct crier_session *s); /* for the calls below */
+CRIER_EXPORT const char *crier_session_user(struct crier_session *s);
+/* A pointer of the module's own at a session, for use on its loop thread; freed by the module in its disconnect hook. */
+CRIER_EXPORT void crier_session_set_data(struct crier_session *s, void *data);
+CRIER_EXPORT void *crier_session_data(struct crier_session *s);
+
+/* One answer a request; payload in the handler's codec. Type is usually the request's. */
+CRIER_EXPORT void crier_reply(struct crier_request *r, uint32_t type, struct crier_bytes payload);
+/* Codes as in docs/errors.md. */
+CRIER_EXPORT void crier_reply_error(struct crier_request *r, int code, const char *message);
+CRIER_EXPORT void crier_reply_ok(struct crier_request *r);
+
+/* Payloads below are JSON unless `type` has a schema and the receiving session speaks protobuf. */
+CRIER_EXPORT void crier_send(struct crier *c, uint64_t session_key, uint32_t type, struct crier_bytes payload);
+CRIER_EXPORT void crier_send_user(struct crier *c, const char *user, uint32_t type, struct crier_bytes payload);
+CRIER_EXPORT void crier_broadcast(struct crier *c, uint32_t type, struct crier_bytes payload);
+CRIER_EXPORT void crier_disconnect(struct crier *c, uint64_t session_key, int code, const char *reason);
+
+struct crier_publish_result {
+    int error;          /* 0, or a code of docs/errors.md; 120 when the broker's answer did not come in time */
+    const char *message;
+    int32_t partition;
+    int64_t offset;
+    const char *epoch;
+};
+typedef void (*crier_publish_fn)(const struct crier_publish_result *result, void *arg);
+
+struct crier_publication {
+    const char *channel;
+    struct crier_bytes key; /* data NULL: the sink's template decides */
+    struct crier_bytes payload;
+    const char *message_id; /* of the client; a repeated one within 5 minutes gives the first result. NULL none */
+    const char *user;       /* for {user} in templates; NULL none */
+};
+
+/* Into the channel's sink, or into the channel itself where it has none. `fn` may be NULL. */
+CRIER_EXPORT void crier_publish(struct crier *c, const struct crier_publication *p, crier_publish_fn fn, void *arg);
+/* Publishes and answers the request with the broker's acknowledgement: {"ok":{partition,offset}} or the error. */
+CRIER_EXPORT void crier_publish_reply(struct crier_request *r, const struct crier_publication *p);
+
+struct crier_subscribe_options {
+    const char *epoch;  /* NULL: no position */
+    int64_t offset;     /* last one the client has */
+    int history;        /* newest publications to hand over when there is no position */
+};
+/* Subscribes the session; it hears of it by the `subscribed` message of the typed wire. */
+CRIER_EXPORT void crier_subscribe(struct crier_session *s, const char *channel,
+                                  const struct crier_subscribe_options *options);
+CRIER_EXPORT void crier_unsubscribe(struct crier_session *s, const char *channel);
+
+/* ---- REST ---- */
+
+struct crier_http;
+typedef void (*crier_http_fn)(struct crier_http *h, void *arg);
+/* `pattern`: exact path, or a prefix ending in '*'. */
+CRIER_EXPORT int crier_route(struct crier *c, const char *method, const char *pattern, crier_http_fn fn, void *arg);
+CRIER_EXPORT struct crier_bytes crier_http_path(struct crier_http *h);
+CRIER_EXPORT struct crier_bytes crier_http_rest(struct crier_http *h); /* what '*' stood for */
+CRIER_EXPORT bool crier_http_query(struct crier_http *h, const char *name, char *out, size_t size);
+CRIER_EXPORT struct crier_bytes crier_http_header(struct crier_http *h, const char *name);
+CRIER_EXPORT struct crier_bytes crier_http_body(struct crier_http *h);
+CRIER_EXPORT void crier_http_reply(struct crier_http *h, int status, const char *content_type, struct crier_bytes body);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
