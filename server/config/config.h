@@ -26,7 +26,7 @@ struct config_server {
     char *driver_dir;           /* "" : beside the binary, then the installed place */
     char *module_dir;           /* "" : the same */
     int64_t backlog;            /* 4096 */
-    int64_t drain_ms;           /* 25 s: "25s" */
+    int64_t drain_ms;           /* 25 s */
     int64_t send_buffer_bytes;  /* SO_SNDBUF; 0 leaves it to the kernel */
     char *tls_cert, *tls_key;   /* [server.tls] cert, key: PEM files; both or none */
 };
@@ -108,7 +108,8 @@ struct config_namespace {
 };
 
 struct config_source {
-    char *bridge, *topic, *group, *channel, *key, *dead_letter;
+    char *bridge, *topic, *group, *channel, *dead_letter; /* group and dead_letter "" : none */
+    char *key;             /* template; "" : the record's key */
     enum source_mode mode;
     enum source_from from;
     int64_t from_ms;       /* FROM_TIME: wall clock milliseconds */
@@ -120,14 +121,14 @@ struct config_source {
 
 struct config_sink {
     char *channel; /* exact, or ending in '*' */
-    char *bridge, *topic, *key;
+    char *bridge, *topic, *key; /* key "" : the publication's key */
     int64_t qos;
     bool retain;
     int line;
 };
 
 struct config_relay {
-    char *from_bridge, *from_topic, *to_bridge, *to_topic, *key; /* to_topic and key are templates */
+    char *from_bridge, *from_topic, *to_bridge, *to_topic, *key; /* to_topic and key are templates; key "" : the record's */
     enum source_mode mode;
     char *group;
     enum source_from from;
@@ -145,7 +146,7 @@ struct config_module {
 
 struct config {
     char *path; /* as given */
-    char *dir;  /* relative paths in the file are relative to this */
+    char *dir;  /* folder of the file; keys that are paths, and servers of an embedded bridge, are joined with it already */
     struct config_server server;
     struct config_auth auth;
     struct config_limits limits;

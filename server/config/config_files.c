@@ -1,0 +1,112 @@
+/* Files that the configuration names: secrets are read here, certificates only looked at. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "config_loader.h"
+
+#define SECRET_LIMIT 4096
+#define SECRET_ADVISED 32 /* RFC 7518, 3.2: as long as the hash */
+
+static struct config_place place(const struct config_loader *l, const char *section, const char *key)
+{
+    const struct config_node *table = config_table_at(l, section, 0);
+    bool is_table = table && table->kind == CONFIG_TABLE;
+    return (struct config_place){section, key, is_table ? config_value_at(table, key) : table, false};
+}
+
+/* The content without the line end that an editor leaves; NULL with a reason. */
+static char *read_secret(FILE *file, const char **ret_reason)
+{
+    char text[SECRET_LIMIT + 1];
+    size_t len = fread(text, 1, sizeof text, file);
+    struct stat info;
+    *ret_reason = NULL;
+    if (ferror(file))
+        *ret_reason = strerror(errno);
+    else if (fstat(fileno(file), &info) == 0 && S_ISREG(info.st_mode) && (info.st_mode & S_IROTH))
+        *ret_reason = "everybody can read it, allowed: a file that only its owner and group can read (chmod o-r)";
+    else if (len > SECRET_LIMIT)
+        *ret_reason = "longer than 4096 bytes";
+    while (len > 0 && len <= SECRET_LIMIT && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+        len--;
+    if (!*ret_reason && len == 0)
+        *ret_reason = "empty";
+    if (!*ret_reason && memchr(text, 0, len))
+        *ret_reason = "a NUL byte in it";
+    char *secret = *ret_reason ? NULL : bytes_dup((struct bytes){text, len});
+    explicit_bzero(text, sizeof text);
+    return secret;
+}
+
+static char *load_secret(struct config_loader *l, const char *key, const char *path)
+{
+    const char *reason;
+    if (!path || !path[0])
+        return NULL;
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        config_fault(l, place(l, "auth", key), "\"%s\" cannot be read: %s", path, strerror(errno));
+        return NULL;
+    }
+    char *secret = read_secret(file, &reason);
+    fclose(file);
+    if (!secret)
+        config_fault(l, place(l, "auth", key), "\"%s\": %s", path, reason);
+    else if (strlen(secret) < SECRET_ADVISED)
+        config_note(l, place(l, "auth", key), "the secret has fewer than %d bytes and can be guessed", SECRET_ADVISED);
+    return secret;
+}
+
+static void check_readable(struct config_loader *l, const char *section, const char *key, const char *path)
+{
+    if (path && path[0] && access(path, R_OK) < 0)
+        config_fault(l, place(l, section, key), "\"%s\" cannot be read: %s", path, strerror(errno));
+}
+
+static void check_tls(struct config_loader *l)
+{
+    const char *cert = l->config->server.tls_cert, *key = l->config->server.tls_key;
+    if (!cert || !key)
+        return;
+    if (cert[0] && !key[0])
+        config_fault(l, place(l, "server.tls", "cert"), "without a key, allowed: cert and key, or none of them");
+    if (key[0] && !cert[0])
+        config_fault(l, place(l, "server.tls", "key"), "without a cert, allowed: cert and key, or none of them");
+    check_readable(l, "server.tls", "cert", cert);
+    check_readable(l, "server.tls", "key", key);
+}
+
+static void check_web(struct config_loader *l)
+{
+    struct stat info;
+    const char *web = l->config->server.web;
+    if (web && web[0] && (stat(web, &info) < 0 || !S_ISDIR(info.st_mode)))
+        config_fault(l, place(l, "server", "web"), "\"%s\" is no folder, allowed: a folder, or \"\" for none", web);
+}
+
+/* The servers of an embedded bridge are a path in the folder of the file. */
+static void join_embedded(struct config_loader *l)
+{
+    for (size_t i = 0; i < l->config->bridge_count; i++) {
+        struct config_bridge *b = &l->config->bridges[i];
+        const struct config_node *table = config_table_at(l, "bridge", i);
+        if (!b->driver || !b->servers || strcmp(b->driver, "embedded") != 0)
+            continue;
+        char *joined = config_path_join(l, config_value_at(table, "servers"), b->servers);
+        free(b->servers);
+        b->servers = joined;
+    }
+}
+
+void config_check_files(struct config_loader *l)
+{
+    struct config *c = l->config;
+    join_embedded(l);
+    check_tls(l);
+    check_web(l);
+    c->hmac_secret = load_secret(l, "hmac_secret_file", c->auth.hmac_secret_file);
+    c->api_key = load_secret(l, "api_key_file", c->auth.api_key_file);
+}
