@@ -46,7 +46,9 @@ struct typed_message {
 
 /* Decodes one message. `scratch` receives what has to be unescaped; the views point into it or into `message`.
  * Returns 0, or -EBADMSG with a reason for the client in `*ret_reason`, -E2BIG when JSON is nested deeper than
- * `depth_limit`. A text form with an object payload is TEXT_OBJECT, with a string or none TEXT_STRING. */
+ * `depth_limit` (the message itself is the first level). A text form with a payload that is any other value than a
+ * string is TEXT_OBJECT, with a string or none TEXT_STRING. `scratch` is emptied first; `*ret` is untouched on failure.
+ * An id is a string or a number of at most 128 bytes. */
 CRIER_API int typed_decode(bool text, struct bytes message, unsigned depth_limit, struct buf *scratch,
                            struct typed_message *ret, const char **ret_reason);
 
@@ -59,7 +61,8 @@ struct typed_envelope {
 };
 
 /* Appends one message, without WebSocket header. TEXT_OBJECT needs a payload that is one JSON value; when it is not
- * valid JSON it is written as a string. In binary form id, channel and offset are left out. */
+ * valid JSON it is written as a string, and when it is absent (data NULL) as null. Bytes that are not UTF-8 become
+ * U+FFFD in the text forms. In binary form id, channel and offset are left out. */
 CRIER_API void typed_encode(struct buf *out, enum typed_form form, const struct typed_envelope *e, struct bytes payload);
 
 #endif
