@@ -1,7 +1,65 @@
 #include <stdio.h>
+#include <string.h>
 
-int main(void)
+#include "cli.h"
+
+static const struct command {
+    const char *name, *arguments, *what;
+    int (*run)(int argc, char **argv);
+    const char *help;
+} commands[] = {
+    {"run", "[-c FILE] [-s KEY=VALUE]... [--ready-file FILE]", "serve (also without a command)", cmd_run,
+     "  -c, --config FILE    configuration, default config.toml\n"
+     "  -s, --set KEY=VALUE  replaces one key: server.listen=127.0.0.1:0, bridge.kafka.servers=host:9092\n"
+     "  --ready-file FILE    gets the address when every listener is open\n"},
+    {"check", "[-c FILE] [-s KEY=VALUE]... [--docs]", "read the configuration and report every fault", cmd_check,
+     "  -c, --config FILE    configuration, default config.toml\n"
+     "  -s, --set KEY=VALUE  replaces one key\n"
+     "  --docs               writes the reference of all keys instead, as Markdown\n"},
+    {"drivers", "[-c FILE]", "list the drivers and what they can do", cmd_drivers,
+     "  -c, --config FILE    whose server.driver_dir is looked in\n"},
+};
+#define COMMAND_COUNT (sizeof commands / sizeof *commands)
+
+static int print_help(void)
 {
-    puts("crier " CRIER_VERSION);
-    return 0;
+    puts("crier " CRIER_VERSION ": message queues to browsers and back\n");
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("  crier %-8s %s\n", commands[i].name, commands[i].what);
+    puts("\ncrier COMMAND --help tells more. Exit codes: 0 done, 1 faults found or refused, 64 usage, 69 a server or broker\n"
+         "is away, 78 configuration.");
+    return CLI_OK;
+}
+
+static int print_command_help(const struct command *command)
+{
+    printf("usage: crier %s %s\n\n%s.\n\n%s", command->name, command->arguments, command->what, command->help);
+    return CLI_OK;
+}
+
+static int run(const struct command *command, int argc, char **argv)
+{
+    char name[32];
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0)
+            return print_command_help(command);
+    snprintf(name, sizeof name, "crier %s", command->name);
+    argv[0] = name;
+    return command->run(argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    const char *first = argc > 1 ? argv[1] : "";
+    if (strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return print_help();
+    if (strcmp(first, "--version") == 0)
+        return puts("crier " CRIER_VERSION) < 0;
+    if (!first[0] || first[0] == '-')
+        return run(&commands[0], argc, argv);
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        if (strcmp(first, commands[i].name) == 0)
+            return run(&commands[i], argc - 1, argv + 1);
+    fprintf(stderr, "crier: no command '%s'; crier --help lists them\n", first);
+    return CLI_USAGE;
 }

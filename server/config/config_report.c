@@ -32,13 +32,13 @@ static void append_place(struct buf *out, const struct config_loader *l, const s
 }
 
 static void add_report(struct config_reports *reports, const struct config_loader *l, const struct config_place *at,
-                       const char *format, va_list args)
+                       const char *prefix, const char *format, va_list args)
 {
     CLEANUP_BUF line = BUF_INIT;
     char what[1024];
     vsnprintf(what, sizeof what, format, args);
     append_place(&line, l, at);
-    buf_printf(&line, "%s\n", what);
+    buf_printf(&line, "%s%s\n", prefix, what);
     buf_append(&line, "", 1);
 
     reports->items = xrealloc(reports->items, (reports->count + 1) * sizeof *reports->items);
@@ -55,7 +55,7 @@ void config_fault(struct config_loader *l, struct config_place at, const char *f
 {
     va_list args;
     va_start(args, format);
-    add_report(&l->faults, l, &at, format, args);
+    add_report(&l->faults, l, &at, "", format, args);
     va_end(args);
 }
 
@@ -63,7 +63,7 @@ void config_note(struct config_loader *l, struct config_place at, const char *fo
 {
     va_list args;
     va_start(args, format);
-    add_report(&l->notes, l, &at, format, args);
+    add_report(&l->notes, l, &at, "note: ", format, args);
     va_end(args);
 }
 
