@@ -38,6 +38,7 @@ enum crier_codec { CRIER_JSON, CRIER_PROTOBUF };
 typedef int (*crier_module_init_fn)(struct crier *c);
 #define CRIER_MODULE(fn)                                                                                               \
     CRIER_EXPORT const int crier_module_abi = CRIER_MODULE_ABI;                                                        \
+    CRIER_EXPORT int crier_module_init(struct crier *c);                                                               \
     CRIER_EXPORT int crier_module_init(struct crier *c)                                                                \
     {                                                                                                                  \
         return fn(c);                                                                                                  \
