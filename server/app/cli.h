@@ -54,6 +54,21 @@ int cli_parse_run(int argc, char **argv, struct cli_run_options *o);
 /* config_load() with the overrides; NULL when there are faults. */
 struct config *cli_load_config(const struct cli_run_options *o, struct buf *faults, struct buf *notes);
 
+struct http_client;
+
+/* Where `publish` and `watch` go: what is not given comes from the configuration. */
+struct cli_server_options {
+    struct cli_run_options run;
+    const char *url, *api_key_file; /* NULL: not given */
+};
+
+#define CLI_SERVER_OPTIONS(o)                                                                                          \
+    CLI_CONFIG_OPTIONS(&(o)->run), {"server", 0, CLI_TEXT, &(o)->url},                                                 \
+    {"api-key-file", 0, CLI_TEXT, &(o)->api_key_file}
+
+/* Returns 0 and a client for the running server, or the exit code after saying why not on standard error. */
+int cli_open_server(const struct cli_server_options *o, struct http_client **ret_client);
+
 int cmd_run(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_drivers(int argc, char **argv);

@@ -18,6 +18,28 @@ static const struct command {
      "  --docs               writes the reference of all keys instead, as Markdown\n"},
     {"drivers", "[-c FILE]", "list the drivers and what they can do", cmd_drivers,
      "  -c, --config FILE    whose server.driver_dir is looked in\n"},
+    {"publish", "CHANNEL [--server URL] [--key KEY] [--api-key-file FILE] [-c FILE]",
+     "lines of standard input to a running server", cmd_publish,
+     "  A line that is JSON goes as it is, any other as a JSON string. Each acknowledged position is printed as\n"
+     "  OFFSET EPOCH. Server and API key come from the configuration where they are not given.\n"
+     "  --server URL         http://HOST:PORT\n"
+     "  --key KEY            of the publications\n"
+     "  --api-key-file FILE  what the server has as auth.api_key_file\n"
+     "  -c, --config FILE    configuration, default config.toml\n"},
+    {"watch", "CHANNEL [--server URL] [--since EPOCH:OFFSET|begin] [--json] [--api-key-file FILE] [-c FILE]",
+     "a running server's publications as lines", cmd_watch,
+     "  Prints OFFSET KEY PAYLOAD, or one JSON object a publication, until it is stopped.\n"
+     "  --server URL         http://HOST:PORT\n"
+     "  --since POSITION     EPOCH:OFFSET is the last one already known; begin: all that is kept; default: new ones\n"
+     "  --json               whole publications\n"
+     "  --api-key-file FILE  for namespaces with rest = false\n"
+     "  -c, --config FILE    configuration, default config.toml\n"},
+    {"token", "--user NAME [--ttl DURATION] [--claim NAME=VALUE]... [-c FILE]",
+     "a JWT signed with the configured secret", cmd_token,
+     "  --user NAME          the claim sub\n"
+     "  --ttl DURATION       until it expires, default 1h\n"
+     "  --claim NAME=VALUE   one more claim; VALUE is JSON where it reads as JSON, else a text\n"
+     "  -c, --config FILE    configuration, default config.toml\n"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 

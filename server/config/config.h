@@ -182,6 +182,9 @@ CRIER_API void config_free(struct config *c); /* accepts NULL */
 /* Namespace of a channel name, NULL when it is not configured. `chat:lobby` -> "chat", `news` -> "default". */
 CRIER_API const struct config_namespace *config_namespace_of(const struct config *c, struct bytes channel);
 CRIER_API const struct config_bridge *config_bridge_find(const struct config *c, const char *name);
+/* Content of a file without the line end that an editor leaves, on the heap. NULL with a reason (valid until the next
+ * call) when it cannot be read, is empty, or can be read by everybody. */
+CRIER_API char *config_read_secret(const char *path, const char **ret_reason);
 /* Markdown of docs/config.md. */
 CRIER_API void config_write_docs(struct buf *out);
 

@@ -17,7 +17,6 @@ static struct config_place place(const struct config_loader *l, const char *sect
     return (struct config_place){section, key, is_table ? config_value_at(table, key) : table, false};
 }
 
-/* The content without the line end that an editor leaves; NULL with a reason. */
 static char *read_secret(FILE *file, const char **ret_reason)
 {
     char text[SECRET_LIMIT + 1];
@@ -41,18 +40,24 @@ static char *read_secret(FILE *file, const char **ret_reason)
     return secret;
 }
 
+char *config_read_secret(const char *path, const char **ret_reason)
+{
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        *ret_reason = strerror(errno);
+        return NULL;
+    }
+    char *secret = read_secret(file, ret_reason);
+    fclose(file);
+    return secret;
+}
+
 static char *load_secret(struct config_loader *l, const char *key, const char *path)
 {
     const char *reason;
     if (!path || !path[0])
         return NULL;
-    FILE *file = fopen(path, "re");
-    if (!file) {
-        config_fault(l, place(l, "auth", key), "\"%s\" cannot be read: %s", path, strerror(errno));
-        return NULL;
-    }
-    char *secret = read_secret(file, &reason);
-    fclose(file);
+    char *secret = config_read_secret(path, &reason);
     if (!secret)
         config_fault(l, place(l, "auth", key), "\"%s\": %s", path, reason);
     else if (strlen(secret) < SECRET_ADVISED)
