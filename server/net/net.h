@@ -89,6 +89,9 @@ struct ws_ops {
     void (*open)(struct ws_conn *c);
     /* One whole message, unmasked; text is valid UTF-8. Borrowed during the call. */
     void (*message)(struct ws_conn *c, bool text, struct bytes message);
+    /* Instead of message() for one that is over the rate limit, so that an error reply can be sent; may be NULL.
+     * After limits.rate_strikes of them in a row the connection is closed with 1008. */
+    void (*limited)(struct ws_conn *c, bool text, struct bytes message);
     /* The socket takes data again after ws_blocked() was true. */
     void (*writable)(struct ws_conn *c);
     /* The last call, exactly once for each accepted upgrade: with the code the peer sent or we sent; 1006 without close
