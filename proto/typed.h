@@ -25,9 +25,9 @@ enum {
     TYPED_UNSUBSCRIBED = 0xfffffffau, /* {"channel","code","reason"}; code 2500: subscribe again with the last position */
     TYPED_PUBLISH = 0xfffffff9u,      /* client: {"channel","key"?,"data"} where the namespace allows it */
     TYPED_GAP = 0xfffffff8u,          /* {"channel","first","last"}: offsets that this session did not get */
-    TYPED_JOIN = 0xfffffff7u,         /* {"channel","session","user"} */
+    TYPED_JOIN = 0xfffffff7u,         /* {"channel","session","user","name"?} */
     TYPED_LEAVE = 0xfffffff6u,        /* the same */
-    TYPED_PRESENCE = 0xfffffff5u,     /* client: {"channel"}; answer {"channel","presence":[{"session","user"}]} */
+    TYPED_PRESENCE = 0xfffffff5u,     /* client: {"channel"}; answer {"channel","presence":[{"session","user","name"?}]} */
     TYPED_PING = 0xfffffff4u,         /* client: {} ; answered by TYPED_OK: for pages that cannot send WebSocket pings */
 };
 

@@ -101,6 +101,9 @@ CRIER_EXPORT const char *crier_session_user(struct crier_session *s);
 /* Decoded query parameter of the request that opened the session, copied to `out` (NUL-terminated, cut to size); false
  * when absent. Also inside the open and disconnect hooks. */
 CRIER_EXPORT bool crier_session_query(struct crier_session *s, const char *name, char *out, size_t size);
+/* Name that presence, join and leave show to others beside the user ("name"); none by default. In the open hook, before
+ * the session subscribes to anything. Cut at 127 bytes. */
+CRIER_EXPORT void crier_session_set_name(struct crier_session *s, const char *name);
 /* A pointer of the module's own at a session, for use on its loop thread; freed by the module in its disconnect hook. */
 CRIER_EXPORT void crier_session_set_data(struct crier_session *s, void *data);
 CRIER_EXPORT void *crier_session_data(struct crier_session *s);
