@@ -1,0 +1,84 @@
+// Runs the measurements: repetitions outside, variants inside, so that a slow minute of the machine hits all variants alike.
+import { parseArgs } from 'node:util';
+import { availableParallelism } from 'node:os';
+import { Program, makeWorkspace } from './programs.mjs';
+import { calibrate } from './servers.mjs';
+import { printTable, updateDocs } from './report.mjs';
+import * as fanout from './measure_fanout.mjs';
+import * as idle from './measure_idle.mjs';
+import * as stream from './measure_stream.mjs';
+import * as highest from './measure_highest.mjs';
+import * as embedded from './measure_embedded.mjs';
+import * as kafka from './measure_kafka.mjs';
+import * as mapping from './measure_mapping.mjs';
+import * as polls from './measure_polls.mjs';
+
+const measurements = { fanout, idle, stream, highest, embedded, kafka, mapping, polls };
+
+const { values: flags, positionals: wanted } = parseArgs({
+  allowPositionals: true,
+  options: { quick: { type: 'boolean' }, 'update-docs': { type: 'boolean' } },
+});
+
+function chosen() {
+  const unknown = wanted.filter((name) => !measurements[name]);
+  if (unknown.length)
+    throw new Error(`no measurement is called ${unknown.join(', ')}; there are ${Object.keys(measurements).join(', ')}`);
+  return wanted.length ? wanted : Object.keys(measurements);
+}
+
+async function measure(name, bench) {
+  const measurement = measurements[name];
+  const missing = await measurement.missing?.(bench);
+  if (missing)
+    return [{ what: name, crier: 'not measured', note: missing }];
+  const context = await measurement.open?.(bench);
+  const variants = measurement.variants(bench, context);
+  const results = Object.fromEntries(variants.map((v) => [v.label, []]));
+  try {
+    for (let repetition = 0; repetition < bench.repetitions; repetition++) {
+      for (const variant of variants) {
+        const result = await variant.run();
+        results[variant.label].push(result);
+        process.stderr.write(`${name} ${repetition + 1}/${bench.repetitions} ${variant.label}: ${JSON.stringify(result)}\n`);
+      }
+    }
+  } finally {
+    await measurement.close?.(context);
+  }
+  return measurement.rows(results);
+}
+
+async function main() {
+  const names = chosen();
+  if (availableParallelism() < 2)
+    throw new Error('two cores are needed: one for the server, one for its clients');
+  const bench = {
+    workspace: makeWorkspace(),
+    quick: Boolean(flags.quick),
+    repetitions: flags.quick ? 1 : 3,
+    warmup: flags.quick ? 0.5 : 1,
+    seconds: flags.quick ? 2 : 4,
+    // With 10,000 clients a burst of ten comes once a second: a longer window holds more of them.
+    window(connections) {
+      return { warmup: this.warmup, seconds: this.seconds * (connections > 5000 ? 2 : 1) };
+    },
+  };
+  try {
+    Object.assign(bench, await calibrate(bench));
+    const rows = [];
+    for (const name of names)
+      rows.push(...await measure(name, bench));
+    printTable(rows, bench);
+    if (flags['update-docs'])
+      updateDocs(rows, bench);
+  } finally {
+    await Program.stopAll();
+    bench.workspace.remove();
+  }
+}
+
+main().catch((error) => {
+  process.stderr.write(`bench: ${error.stack}\n`);
+  process.exitCode = 1;
+});

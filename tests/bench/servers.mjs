@@ -1,0 +1,98 @@
+// The servers that are compared, and a load of clients and publications upon one of them.
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Program, SERVER_CORE, CLIENT_CORE, benchProgram, program } from './programs.mjs';
+
+export const CHANNEL = 'bench:x';
+const TYPED_SUBSCRIBE = 4294967293;
+const PAYLOAD_BYTES = 128;
+
+const config = ({ gatherMs = 0, history = 10, rules = '' }) => `
+[server]
+listen = "127.0.0.1:0"
+loops = 1
+web = ""
+drain_ms = 100
+[limits]
+connections = 19000
+connections_per_address = 0
+handshakes_per_second = 0
+rate_messages = 0
+[log]
+level = "warn"
+[debug]
+insecure = true
+[[namespace]]
+name = "bench"
+history = ${history}
+gather_ms = ${gatherMs}
+behind = "skip"
+subscribe = true
+publish = true
+rest = true
+${rules}`;
+
+async function serving(server, path) {
+  const port = Number(await server.line((line) => /ready at http:\/\/127\.0\.0\.1:(\d+)/.exec(line)?.[1]));
+  return Object.assign(server, { port, path });
+}
+
+// One loop thread, and the hub's thread on the same core.
+export async function startCrier(bench, options = {}) {
+  const directory = bench.workspace.makeDirectory();
+  const file = join(directory, 'bench.toml');
+  writeFileSync(file, config({ ...options, rules: options.rules?.(directory) }));
+  const server = new Program(SERVER_CORE, program('crier'), ['run', '-c', file], { cwd: directory });
+  return serving(server, '/ws');
+}
+
+export async function startRaw(options) {
+  return serving(new Program(SERVER_CORE, benchProgram('bench_raw'), options), '/');
+}
+
+export function startPublisher(server, bench, { rate, burst = 1, channel = CHANNEL }) {
+  return new Program(CLIENT_CORE, benchProgram('bench_publish'),
+    ['--port', server.port, '--channel', channel, '--rate', rate, '--burst', burst, '--data-size', bench.dataSize]);
+}
+
+// Connects the clients, then runs `during` (which may return a program to be stopped at the end) while they measure.
+export async function load(server, { connections, channel, warmup, seconds }, during = () => undefined) {
+  const first = channel ? ['--first', JSON.stringify({ type: TYPED_SUBSCRIBE, payload: { channel } })] : [];
+  const clients = new Program(CLIENT_CORE, benchProgram('bench_load'),
+    ['--port', server.port, '--path', server.path, '--connections', connections, '--warmup', warmup,
+      '--seconds', seconds, '--server-pid', server.pid, ...first]);
+  const ready = await clients.event('ready', 90);
+  const source = await during(ready);
+  const result = await clients.event('result', warmup + seconds + 60);
+  await clients.exited;
+  await source?.stop();
+  const published = source ? await source.event('result') : undefined;
+  if (result.closed)
+    throw new Error(`${server.name} closed ${result.closed} connections`);
+  if (published?.refused || published?.failed)
+    throw new Error(`${server.name} refused ${published.refused ?? published.failed} publications`);
+  return { ...result, ready, published };
+}
+
+export async function withServer(starting, use) {
+  const server = await starting;
+  try {
+    return await use(server);
+  } finally {
+    await server.stop();
+  }
+}
+
+// How large the data of a publication must be for crier's WebSocket payload to have the size of the bare server's.
+export async function calibrate(bench) {
+  const dataSize = 64;
+  const result = await withServer(startCrier(bench), (server) =>
+    load(server, { connections: 1, channel: CHANNEL, warmup: 0.5, seconds: 1 },
+      () => startPublisher(server, { dataSize }, { rate: 200 })));
+  if (!result.messages)
+    throw new Error('no publication arrived');
+  const envelope = Math.round(result.payload_bytes - dataSize);
+  const least = 43;
+  const payloadSize = Math.max(PAYLOAD_BYTES, envelope + least);
+  return { dataSize: payloadSize - envelope, payloadSize, envelope };
+}
