@@ -1,0 +1,37 @@
+#include "inbox.h"
+
+static void on_wake(uv_async_t *wake)
+{
+    inbox_drain(wake->data);
+}
+
+void inbox_init(struct inbox *in, uv_loop_t *loop, void *owner)
+{
+    mpsc_init(&in->queue);
+    in->owner = owner;
+    atomic_init(&in->closed, false);
+    in->wake.data = in;
+    uv_async_init(loop, &in->wake, on_wake);
+}
+
+void inbox_post(struct inbox *in, struct inbox_message *m)
+{
+    mpsc_push(&in->queue, &m->node);
+    uv_async_send(&in->wake);
+}
+
+void inbox_drain(struct inbox *in)
+{
+    struct mpsc_node *node;
+    while ((node = mpsc_pop(&in->queue))) {
+        struct inbox_message *m = (struct inbox_message *)node;
+        m->deliver(m, in->owner);
+    }
+}
+
+void inbox_close(struct inbox *in)
+{
+    inbox_drain(in);
+    atomic_store_explicit(&in->closed, true, memory_order_relaxed);
+    uv_close((uv_handle_t *)&in->wake, NULL);
+}
