@@ -1,0 +1,248 @@
+#include "channel.h"
+
+#include <stdlib.h>
+
+#include "hub/hub.h"
+#include "hub/source.h"
+#include "util/clock.h"
+#include "util/metrics.h"
+
+#define IDLE_MS 60000 /* an empty channel that nobody wants is forgotten after this */
+
+struct channel *channel_new(struct hub *hub, struct bytes name, const struct config_namespace *ns)
+{
+    struct channel *c = xcalloc(1, sizeof *c);
+    c->hub = hub;
+    c->ns = ns;
+    c->frame.name = (struct bytes){bytes_dup(name), name.len};
+    c->frame.message_type = (uint32_t)ns->type;
+    c->used_ms = clock_mono_ms();
+    history_init(&c->history, -1);
+    keyed_init(&c->keyed);
+    metric_add(M_CHANNELS, 1);
+    return c;
+}
+
+static void drop_fresh(struct channel *c)
+{
+    for (size_t i = 0; i < c->fresh_count; i++)
+        publication_unref(c->fresh[i]);
+    c->fresh_count = 0;
+}
+
+void channel_free(struct channel *c)
+{
+    metric_add(M_CHANNELS, -1);
+    metric_add(M_HISTORY_BYTES, -(int64_t)(c->history.bytes + c->keyed.bytes));
+    drop_fresh(c);
+    free(c->fresh);
+    history_done(&c->history);
+    keyed_done(&c->keyed);
+    presence_done(&c->presence);
+    free(c->peers);
+    free((char *)c->frame.name.data);
+    free(c);
+}
+
+bool channel_wanted(const struct channel *c)
+{
+    uint64_t any = 0;
+    for (int form = 0; form < FORM_COUNT; form++)
+        any |= c->interest[form];
+    return any != 0;
+}
+
+size_t channel_clients(const struct channel *c)
+{
+    size_t sum = 0;
+    for (int form = 0; form < FORM_COUNT; form++) {
+        for (uint64_t left = c->interest[form]; left; left &= left - 1) {
+            unsigned loop = (unsigned)__builtin_ctzll(left);
+            sum += c->hub->loops[loop]->clients(c->peers[(size_t)form * LOOPS_MAX + loop]);
+        }
+    }
+    return sum;
+}
+
+static void push_fresh(struct channel *c, struct publication *p)
+{
+    if (c->fresh_count == c->fresh_capacity) {
+        c->fresh_capacity = c->fresh_capacity ? c->fresh_capacity * 2 : 8;
+        c->fresh = xrealloc(c->fresh, c->fresh_capacity * sizeof(struct publication *));
+    }
+    c->fresh[c->fresh_count++] = publication_ref(p);
+}
+
+/* The global bound on history memory takes from the channel that grows. */
+static void respect_memory_bound(struct channel *c)
+{
+    int64_t bound = c->hub->config->limits.history_bytes;
+    if (bound == 0)
+        return;
+    while (c->history.count > 1 && metric_total(M_HISTORY_BYTES) > bound) {
+        int64_t before = (int64_t)c->history.bytes;
+        history_drop_oldest(&c->history);
+        metric_add(M_HISTORY_BYTES, (int64_t)c->history.bytes - before);
+    }
+}
+
+void channel_append(struct channel *c, struct publication *p)
+{
+    int64_t before = (int64_t)(c->history.bytes + c->keyed.bytes);
+
+    c->top = p->offset;
+    c->publications++;
+    history_append(&c->history, p, (size_t)c->ns->history);
+    if (c->ns->keyed)
+        keyed_put(&c->keyed, p);
+    metric_add(M_HISTORY_BYTES, (int64_t)(c->history.bytes + c->keyed.bytes) - before);
+    metric_add(M_PUBLICATIONS, 1);
+    if ((c->publications & 63) == 0)
+        respect_memory_bound(c);
+    if (channel_wanted(c)) {
+        push_fresh(c, p);
+        hub_queue_channel(c->hub, c);
+    }
+    publication_unref(p);
+}
+
+int64_t channel_position(const struct channel *c)
+{
+    if (c->numbering == NUMBERED_BY_BROKER && c->origin->last > c->top)
+        return c->origin->last;
+    return c->top;
+}
+
+static void announce_epoch(struct channel *c)
+{
+    CLEANUP_BUF json = BUF_INIT;
+    if (!channel_wanted(c))
+        return;
+    buf_append_str(&json, "{\"channel\":");
+    buf_append_json_string(&json, c->frame.name);
+    buf_printf(&json, ",\"epoch\":\"%s\",\"offset\":%lld}", c->epoch, (long long)channel_position(c));
+    channel_notice(c, TYPED_SUBSCRIBED, buf_bytes(&json));
+}
+
+void channel_number_here(struct channel *c)
+{
+    c->numbering = NUMBERED_HERE;
+    c->origin = NULL;
+    epoch_random(c->epoch);
+    /* Offsets of the former numbering mean nothing under the new epoch. */
+    while (history_drop_oldest(&c->history))
+        ;
+    c->top = 0;
+    c->history.floor = 0;
+    announce_epoch(c);
+}
+
+void channel_number_by(struct channel *c, struct partition *origin)
+{
+    c->numbering = NUMBERED_BY_BROKER;
+    c->origin = origin;
+    memcpy(c->epoch, origin->epoch, sizeof c->epoch);
+    c->top = origin->start - 1;
+    c->history.floor = origin->forgotten > origin->start - 1 ? origin->forgotten : origin->start - 1;
+    announce_epoch(c);
+}
+
+/* interval_ms on a keyed channel delivers only the newest of each key: the keyed table knows which one that is. */
+static bool is_newest_of_key(const struct channel *c, const struct publication *p)
+{
+    struct bytes key = publication_key(p);
+    if (!key.data)
+        return true;
+    const struct publication *newest = keyed_find(&c->keyed, key);
+    return p->removed ? newest == NULL : newest == p;
+}
+
+static void conflate_fresh(struct channel *c)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < c->fresh_count; i++) {
+        if (is_newest_of_key(c, c->fresh[i]))
+            c->fresh[kept++] = c->fresh[i];
+        else
+            publication_unref(c->fresh[i]);
+    }
+    c->fresh_count = kept;
+}
+
+/* Takes the block, which may be NULL. */
+static void send_to_interested(struct channel *c, enum frame_form form, struct frame_block *block)
+{
+    if (!block)
+        return;
+    for (uint64_t left = c->interest[form]; left; left &= left - 1) {
+        unsigned loop = (unsigned)__builtin_ctzll(left);
+        hub_send_block(c->hub, loop, c->peers[(size_t)form * LOOPS_MAX + loop], frame_block_ref(block));
+    }
+    frame_block_unref(block);
+}
+
+static void flush_form(struct channel *c, enum frame_form form)
+{
+    struct frame_builder builder;
+    frame_builder_init(&builder, form, &c->frame);
+    for (size_t i = 0; i < c->fresh_count; i++)
+        frame_builder_add(&builder, c->fresh[i]);
+    send_to_interested(c, form, frame_builder_finish(&builder));
+}
+
+bool channel_flush(struct channel *c, uint64_t now_ms)
+{
+    if (now_ms && c->ns->interval_ms && now_ms < c->flush_due_ms)
+        return false;
+    c->flush_due_ms = now_ms + (uint64_t)c->ns->interval_ms;
+    if (c->ns->interval_ms && c->ns->keyed)
+        conflate_fresh(c);
+    for (int form = 0; form < FORM_COUNT; form++)
+        if (c->interest[form])
+            flush_form(c, (enum frame_form)form);
+    c->used_ms = now_ms ? now_ms : c->used_ms;
+    drop_fresh(c);
+    return true;
+}
+
+void channel_notice(struct channel *c, uint32_t type, struct bytes json)
+{
+    channel_flush(c, 0); /* a notice keeps its place among the publications */
+    for (int form = 0; form < FORM_COUNT; form++) {
+        if (!c->interest[form] || form == FORM_POLL)
+            continue;
+        struct frame_builder builder;
+        frame_builder_init(&builder, (enum frame_form)form, &c->frame);
+        frame_builder_add_notice(&builder, type, json, channel_position(c));
+        send_to_interested(c, (enum frame_form)form, frame_builder_finish(&builder));
+    }
+}
+
+/* A key that was not renewed in time disappears for subscribers, too. */
+static void expire_keys(struct channel *c, int64_t wall_ms)
+{
+    struct publication *p;
+    while ((p = keyed_oldest(&c->keyed)) && p->time_ms + c->ns->key_ttl_ms < wall_ms) {
+        const struct publication_parts tombstone = {
+            .offset = channel_position(c), .time_ms = wall_ms, .key = publication_key(p), .payload = BYTES_NULL};
+        struct publication *removal = publication_new(&tombstone);
+        if (channel_wanted(c)) {
+            push_fresh(c, removal);
+            hub_queue_channel(c->hub, c);
+        }
+        keyed_put(&c->keyed, removal);
+        publication_unref(removal);
+    }
+}
+
+bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms)
+{
+    int64_t before = (int64_t)(c->history.bytes + c->keyed.bytes);
+    if (c->ns->history_ttl_ms)
+        history_expire(&c->history, wall_ms - c->ns->history_ttl_ms);
+    if (c->ns->keyed && c->ns->key_ttl_ms)
+        expire_keys(c, wall_ms);
+    metric_add(M_HISTORY_BYTES, (int64_t)(c->history.bytes + c->keyed.bytes) - before);
+    return !channel_wanted(c) && !c->queued && c->history.count == 0 && c->keyed.count == 0 && c->presence.count == 0 &&
+           now_ms - c->used_ms > IDLE_MS;
+}

@@ -1,0 +1,76 @@
+/* A channel on the hub: its position, history, keyed table, and which loops want which forms of it.
+ *
+ * Owned by the hub and used on its thread only. Publications are appended at once and framed at the end of the hub's
+ * turn, so a burst becomes one block. */
+#ifndef CRIER_HUB_CHANNEL_H
+#define CRIER_HUB_CHANNEL_H
+
+#include <uthash.h>
+
+#include "config/config.h"
+#include "hub/frame.h"
+#include "hub/history.h"
+#include "hub/keyed.h"
+#include "hub/presence.h"
+
+#define CHANNEL_EPOCH_SIZE 24
+#define LOOPS_MAX 64
+
+struct hub;
+struct partition;
+
+enum channel_numbering {
+    NUMBERED_NOT_YET,   /* fed by a bridge, but no record came so far: the partition is not known */
+    NUMBERED_BY_BROKER, /* offset = the broker's offset in `origin` */
+    NUMBERED_HERE,      /* counted by this node under an epoch of its own */
+};
+
+struct channel {
+    struct hub *hub;
+    const struct config_namespace *ns;
+    struct frame_channel frame; /* name and message type */
+    enum channel_numbering numbering;
+    struct partition *origin;
+    char epoch[CHANNEL_EPOCH_SIZE];
+    int64_t top; /* offset of the newest publication; for a numbered-by-broker channel see channel_position() */
+    struct history history;
+    struct keyed keyed;
+    struct presence presence;
+    uint64_t publications; /* ever, for metrics */
+    uint64_t used_ms;      /* monotonic time of the last publication or request */
+
+    uint64_t interest[FORM_COUNT]; /* bit per loop */
+    void **peers;                  /* [FORM_COUNT][LOOPS_MAX] of the loops' own structs; NULL before the first interest */
+
+    /* Publications since the last flush, in order. */
+    struct publication **fresh;
+    size_t fresh_count, fresh_capacity;
+    bool queued;             /* in the hub's list of channels to flush */
+    uint64_t flush_due_ms;   /* interval_ms: not before */
+    struct channel *next_queued;
+    UT_hash_handle hh;
+};
+
+struct channel *channel_new(struct hub *hub, struct bytes name, const struct config_namespace *ns);
+void channel_free(struct channel *c);
+
+/* Appends to history and keyed table and queues it for the loops. Takes the reference. */
+void channel_append(struct channel *c, struct publication *p);
+/* Position that a client has which got everything: for a channel fed by one partition the partition's own progress. */
+int64_t channel_position(const struct channel *c);
+/* Numbers by itself from now on, under a new epoch; tells subscribers when they had another one. */
+void channel_number_here(struct channel *c);
+/* Numbered by the broker's offsets in `origin` from now on. */
+void channel_number_by(struct channel *c, struct partition *origin);
+bool channel_wanted(const struct channel *c);
+/* Subscriptions on all loops. */
+size_t channel_clients(const struct channel *c);
+/* Frames what is fresh and hands it to the loops that want it. `now_ms` 0 ignores interval_ms. Returns false when it has
+ * to wait for `flush_due_ms`. */
+bool channel_flush(struct channel *c, uint64_t now_ms);
+/* Sends a control message of the typed wire to all subscribers, in order with the publications. */
+void channel_notice(struct channel *c, uint32_t type, struct bytes json);
+/* Expires history and keys; returns true when nothing is left and nobody wants it. */
+bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms);
+
+#endif

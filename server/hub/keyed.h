@@ -1,0 +1,29 @@
+/* The newest publication of each key of a keyed channel, oldest change first.
+ *
+ * Owned by its channel, hub thread only. A tombstone removes its key. */
+#ifndef CRIER_HUB_KEYED_H
+#define CRIER_HUB_KEYED_H
+
+#include "publication.h"
+
+struct keyed_entry;
+
+struct keyed {
+    struct keyed_entry *by_key; /* hash */
+    struct keyed_entry *list;   /* ascending offsets */
+    size_t count;
+    size_t bytes;
+};
+
+void keyed_init(struct keyed *k);
+void keyed_done(struct keyed *k);
+/* Stores or, for a tombstone, removes. A publication without key has no place here and is ignored. */
+void keyed_put(struct keyed *k, struct publication *p);
+/* Newest publication of a key, NULL when it has none. */
+struct publication *keyed_find(const struct keyed *k, struct bytes key);
+/* The entry that was changed longest ago, NULL when empty. */
+struct publication *keyed_oldest(const struct keyed *k);
+/* Calls `fn` for each entry above `offset`, ascending. */
+void keyed_each_after(const struct keyed *k, int64_t offset, void (*fn)(struct publication *p, void *arg), void *arg);
+
+#endif

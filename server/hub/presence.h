@@ -1,0 +1,27 @@
+/* Who is subscribed to a channel: sessions of this node with their users.
+ *
+ * Part of a channel, hub thread only; kept where the namespace has presence = true. */
+#ifndef CRIER_HUB_PRESENCE_H
+#define CRIER_HUB_PRESENCE_H
+
+#include "util/bytes.h"
+
+struct presence_entry;
+
+struct presence {
+    struct presence_entry *entries; /* hash by session id */
+    size_t count;
+};
+
+void presence_done(struct presence *p);
+/* True when the session was not there before. `name` may be NULL. */
+bool presence_join(struct presence *p, const char *session, const char *user, const char *name);
+bool presence_leave(struct presence *p, const char *session);
+/* Appends `"session":..,"user":..,"name":..` of one that is there; the name only when it has one. */
+void presence_write_entry(const struct presence *p, const char *session, struct buf *out);
+/* Appends `[{"session":..,"user":..},...]`. */
+void presence_write(const struct presence *p, struct buf *out);
+/* Number of distinct users. */
+size_t presence_users(const struct presence *p);
+
+#endif

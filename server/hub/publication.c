@@ -1,0 +1,38 @@
+#include "publication.h"
+
+#include <stdlib.h>
+
+struct publication *publication_new(const struct publication_parts *parts)
+{
+    struct publication *p = xmalloc(sizeof *p + parts->key.len + parts->tags.len + parts->payload.len);
+    *p = (struct publication){
+        .offset = parts->offset,
+        .time_ms = parts->time_ms,
+        .refs = 1,
+        .key_len = (uint32_t)parts->key.len,
+        .tags_len = (uint32_t)parts->tags.len,
+        .payload_len = (uint32_t)parts->payload.len,
+        .has_key = parts->key.data != NULL,
+        .removed = parts->payload.data == NULL,
+    };
+    char *at = p->data;
+    const struct bytes pieces[] = {parts->key, parts->tags, parts->payload};
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
+        if (pieces[i].len)
+            memcpy(at, pieces[i].data, pieces[i].len);
+        at += pieces[i].len;
+    }
+    return p;
+}
+
+struct publication *publication_ref(struct publication *p)
+{
+    p->refs++;
+    return p;
+}
+
+void publication_unref(struct publication *p)
+{
+    if (p && --p->refs == 0)
+        free(p);
+}

@@ -1,0 +1,287 @@
+#include "relay.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hub/bridge_instance.h"
+#include "hub/hub.h"
+#include "hub/publish.h"
+#include "util/template.h"
+
+#define WINDOW_HIGH 10000 /* records under way before upstream waits */
+#define WINDOW_LOW 5000
+#define RETRY_MS 500
+
+struct relay {
+    struct bridge_consumer consumer; /* first */
+    struct hub *hub;
+    const struct config_relay *config;
+    struct bridge_instance *from, *to;
+    struct template *topic, *key;
+    struct bridge_source_sub *sub;
+    struct transfer *first, *last; /* under way, in the order in which they came */
+    size_t under_way;
+    bool paused;
+    uint64_t relayed, failed;
+    uv_timer_t retry; /* one timer: transfers that failed go again together */
+};
+
+/* One record between the two brokers. Kept until every earlier one of the relay is stored, so that what is acknowledged
+ * upstream is always a prefix. */
+struct transfer {
+    struct bridge_publisher publisher; /* first */
+    struct relay *relay;
+    struct transfer *next;
+    enum { TRANSFER_SENT, TRANSFER_FAILED, TRANSFER_DONE } state;
+    struct buf topic, key, payload, source_topic, headers;
+    bool has_key, has_payload;
+    size_t header_count;
+    int32_t partition;
+    int64_t offset;
+};
+
+static void transfer_free(struct transfer *t)
+{
+    buf_done(&t->topic);
+    buf_done(&t->key);
+    buf_done(&t->payload);
+    buf_done(&t->source_topic);
+    buf_done(&t->headers);
+    free(t);
+}
+
+static void send_transfer(struct transfer *t)
+{
+    struct relay *r = t->relay;
+    struct bridge_header headers[32];
+    const char *at = t->headers.data;
+    for (size_t i = 0; i < t->header_count; i++) {
+        headers[i].name = bytes_of(at);
+        at += headers[i].name.len + 1;
+        headers[i].value = bytes_of(at);
+        at += headers[i].value.len + 1;
+    }
+    const struct bridge_message m = {
+        .topic = buf_bytes(&t->topic),
+        .key = t->has_key ? buf_bytes(&t->key) : BYTES_NULL,
+        .payload = t->has_payload ? buf_bytes(&t->payload) : BYTES_NULL,
+        .headers = headers,
+        .header_count = t->header_count,
+        .qos = (int)r->config->qos,
+    };
+    t->state = TRANSFER_SENT;
+    r->to->ops->publish(r->to->bridge, &m, t);
+}
+
+static void on_retry(uv_timer_t *timer)
+{
+    struct relay *r = timer->data;
+    for (struct transfer *t = r->first; t; t = t->next)
+        if (t->state == TRANSFER_FAILED)
+            send_transfer(t);
+}
+
+static void set_paused(struct relay *r, bool paused)
+{
+    if (r->paused == paused || !(r->from->ops->caps & BRIDGE_PAUSABLE))
+        return;
+    r->paused = paused;
+    if (paused)
+        r->from->ops->pause(r->sub);
+    else
+        r->from->ops->resume(r->sub);
+}
+
+static void release_prefix(struct relay *r)
+{
+    while (r->first && r->first->state == TRANSFER_DONE) {
+        struct transfer *t = r->first;
+        r->first = t->next;
+        if (!r->first)
+            r->last = NULL;
+        r->under_way--;
+        if (r->from->ops->ack && t->offset >= 0)
+            r->from->ops->ack(r->sub, buf_bytes(&t->source_topic), t->partition, t->offset);
+        transfer_free(t);
+    }
+    if (r->under_way <= WINDOW_LOW)
+        set_paused(r, false);
+}
+
+static void on_published(struct bridge_publisher *publisher, const struct bridge_receipt *receipt)
+{
+    struct transfer *t = (struct transfer *)publisher;
+    struct relay *r = t->relay;
+
+    if (receipt->outcome == BRIDGE_STORED) {
+        r->relayed++;
+        t->state = TRANSFER_DONE;
+    } else if (receipt->outcome == BRIDGE_REFUSED) {
+        r->failed++;
+        t->state = TRANSFER_DONE;
+        log_error("relay: record refused", LOG_STR("to", r->config->to_bridge), LOG_BYTES("topic", buf_bytes(&t->topic)),
+                  LOG_STR("reason", receipt->reason));
+    } else {
+        t->state = TRANSFER_FAILED; /* at least once: a record whose outcome is unknown goes again */
+        if (!r->hub->draining && !uv_is_active((uv_handle_t *)&r->retry))
+            uv_timer_start(&r->retry, on_retry, RETRY_MS, 0);
+    }
+    release_prefix(r);
+}
+
+static struct bytes header_of(const void *arg, struct bytes name)
+{
+    const struct bridge_record *record = arg;
+    for (size_t i = 0; i < record->header_count; i++)
+        if (bytes_eq(record->headers[i].name, name))
+            return record->headers[i].value;
+    return BYTES_NULL;
+}
+
+static void copy_headers(struct transfer *t, const struct bridge_record *record)
+{
+    for (size_t i = 0; i < record->header_count && t->header_count < 32; i++) {
+        const struct bridge_header *h = &record->headers[i];
+        if (memchr(h->name.data, 0, h->name.len) || (h->value.len && memchr(h->value.data, 0, h->value.len)))
+            continue;
+        buf_append_bytes(&t->headers, h->name);
+        buf_append(&t->headers, "", 1);
+        buf_append_bytes(&t->headers, h->value);
+        buf_append(&t->headers, "", 1);
+        t->header_count++;
+    }
+}
+
+static struct transfer *new_transfer(struct relay *r, const struct bridge_record *record)
+{
+    const struct template_input in = {.topic = record->topic, .key = record->key, .payload = record->payload,
+                                      .partition = record->partition, .header = header_of, .header_arg = record};
+    struct transfer *t = xcalloc(1, sizeof *t);
+    t->publisher.on_published = on_published;
+    t->relay = r;
+    t->partition = record->partition;
+    t->offset = record->offset;
+    t->has_payload = record->payload.data != NULL;
+    buf_append_bytes(&t->payload, record->payload);
+    buf_append_bytes(&t->source_topic, record->topic);
+    if (template_expand(r->topic, &in, &t->topic) < 0 || (r->key && template_expand(r->key, &in, &t->key) < 0)) {
+        transfer_free(t);
+        return NULL;
+    }
+    t->has_key = r->key || record->key.data;
+    if (!r->key)
+        buf_append_bytes(&t->key, record->key);
+    if (bridge_instance_can(r->to, BRIDGE_HEADERS))
+        copy_headers(t, record);
+    return t;
+}
+
+static void on_records(struct bridge_consumer *consumer, const struct bridge_record *records, size_t count)
+{
+    struct relay *r = (struct relay *)consumer;
+    for (size_t i = 0; i < count; i++) {
+        struct transfer *t = new_transfer(r, &records[i]);
+        if (!t) {
+            r->failed++;
+            log_warn("relay: record lacks a field of the templates", LOG_STR("from", r->config->from_bridge),
+                     LOG_BYTES("topic", records[i].topic));
+            continue;
+        }
+        if (r->last)
+            r->last->next = t;
+        else
+            r->first = t;
+        r->last = t;
+        r->under_way++;
+        send_transfer(t);
+    }
+    if (r->under_way > WINDOW_HIGH)
+        set_paused(r, true);
+}
+
+static void on_assigned(struct bridge_consumer *c, struct bytes topic, int32_t partition, int32_t partitions,
+                        struct bytes epoch_seed, int64_t oldest, int64_t end)
+{
+    (void)c, (void)topic, (void)partition, (void)partitions, (void)epoch_seed, (void)oldest, (void)end;
+}
+
+static void on_caught_up(struct bridge_consumer *c)
+{
+    (void)c;
+}
+
+static int relay_start(struct relay *r, struct hub *hub, const struct config_relay *config, char *error, size_t error_size)
+{
+    const unsigned fields = TEMPLATE_TOPIC | TEMPLATE_KEY | TEMPLATE_PAYLOAD | TEMPLATE_HEADER | TEMPLATE_PARTITION;
+    *r = (struct relay){
+        .consumer = {.on_assigned = on_assigned, .on_records = on_records, .on_caught_up = on_caught_up},
+        .hub = hub,
+        .config = config,
+        .from = bridge_instance_find(hub, config->from_bridge),
+        .to = bridge_instance_find(hub, config->to_bridge),
+    };
+    uv_timer_init(hub->loop, &r->retry);
+    r->retry.data = r;
+    r->topic = template_parse(config->to_topic, fields, error, error_size);
+    if (!r->topic)
+        return -EINVAL;
+    if (config->key && *config->key && !(r->key = template_parse(config->key, fields, error, error_size)))
+        return -EINVAL;
+    const struct bridge_subscription sub = {
+        .topic = config->from_topic,
+        .shared = config->mode == SOURCE_SHARED,
+        .group = config->group,
+        .from = config->mode == SOURCE_SHARED ? BRIDGE_FROM_GROUP
+                : config->from == FROM_TIME   ? BRIDGE_FROM_TIME
+                : config->from == FROM_LATEST ? BRIDGE_FROM_LATEST
+                                              : BRIDGE_FROM_EARLIEST,
+        .time_ms = config->from_ms,
+        .qos = (int)config->qos,
+    };
+    int rc = r->from->ops->subscribe(r->from->bridge, &sub, r, &r->sub);
+    if (rc < 0)
+        snprintf(error, error_size, "%s:%d relay: the bridge refused the subscription to \"%s\": %s", hub->config->path,
+                 config->line, config->from_topic, strerror(-rc));
+    return rc;
+}
+
+int relays_start(struct hub *hub, char *error, size_t error_size)
+{
+    const struct config *config = hub->config;
+    hub->relays = xcalloc(config->relay_count, sizeof *hub->relays);
+    for (size_t i = 0; i < config->relay_count; i++) {
+        int r = relay_start(&hub->relays[i], hub, &config->relays[i], error, error_size);
+        hub->relay_count++;
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+void relays_done(struct hub *hub)
+{
+    for (size_t i = 0; i < hub->relay_count; i++) {
+        struct relay *r = &hub->relays[i];
+        while (r->first) {
+            struct transfer *t = r->first;
+            r->first = t->next;
+            transfer_free(t);
+        }
+        template_free(r->topic);
+        template_free(r->key);
+        uv_close((uv_handle_t *)&r->retry, NULL);
+    }
+}
+
+void relays_render(struct hub *hub, struct buf *out)
+{
+    if (hub->relay_count)
+        buf_append_str(out, "# HELP crier_relay_records_total Records stored downstream, by relay.\n"
+                            "# TYPE crier_relay_records_total counter\n");
+    for (size_t i = 0; i < hub->relay_count; i++) {
+        const struct relay *r = &hub->relays[i];
+        buf_printf(out, "crier_relay_records_total{from=\"%s\",to=\"%s\"} %llu\n", r->config->from_bridge,
+                   r->config->to_bridge, (unsigned long long)r->relayed);
+    }
+}

@@ -1,0 +1,390 @@
+#include "source.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hub/dead_letter.h"
+#include "hub/hub.h"
+#include "hub/publish.h"
+#include "util/clock.h"
+#include "util/metrics.h"
+
+/* ---- partitions ---- */
+
+static struct partition *find_partition(struct source *s, struct bytes topic, int32_t number)
+{
+    struct partition *p = s->recent;
+    if (p && p->number == number && bytes_eq_str(topic, p->topic))
+        return p;
+    for (p = s->partitions; p; p = p->hh.next)
+        if (p->number == number && bytes_eq_str(topic, p->topic))
+            return s->recent = p;
+    return NULL;
+}
+
+struct partition *source_partition_by_epoch(struct source *s, const char *epoch)
+{
+    struct partition *p;
+    HASH_FIND_STR(s->partitions, epoch, p);
+    return p;
+}
+
+static void drop_partition(struct source *s, struct partition *p)
+{
+    HASH_DEL(s->partitions, p);
+    if (s->recent == p)
+        s->recent = NULL;
+    free(p->topic);
+    free(p);
+}
+
+/* A new incarnation of the log (a topic made anew) has other offsets: channels that count by the old one start over. */
+static void replace_partition(struct source *s, struct partition *old)
+{
+    struct channel *c, *next;
+    HASH_ITER(hh, s->hub->channels, c, next)
+        if (c->origin == old)
+            channel_number_here(c);
+    drop_partition(s, old);
+}
+
+static void begin_partition(struct partition *p, int64_t offset)
+{
+    if (offset < 0)
+        return;
+    p->started = true;
+    p->start = offset;
+    p->last = offset - 1;
+}
+
+static void on_assigned(struct bridge_consumer *consumer, struct bytes topic, int32_t number, int32_t partitions,
+                        struct bytes epoch_seed, int64_t oldest, int64_t end)
+{
+    struct source *s = (struct source *)consumer;
+    char epoch[CHANNEL_EPOCH_SIZE];
+
+    s->partition_count = partitions;
+    epoch_of_partition(epoch_seed, topic, number, epoch);
+    struct partition *p = find_partition(s, topic, number);
+    if (p && strcmp(p->epoch, epoch) != 0) {
+        replace_partition(s, p);
+        p = NULL;
+    }
+    if (!p) {
+        p = xcalloc(1, sizeof *p);
+        p->source = s;
+        p->topic = bytes_dup(topic);
+        p->number = number;
+        p->start = p->last = p->forgotten = -1;
+        memcpy(p->epoch, epoch, sizeof epoch);
+        HASH_ADD_STR(s->partitions, epoch, p);
+    }
+    p->end = end;
+    if (p->started)
+        return; /* reassigned: it goes on where it was */
+    if (s->from == BRIDGE_FROM_LATEST || oldest == end)
+        begin_partition(p, end);
+    else if (s->from == BRIDGE_FROM_EARLIEST)
+        begin_partition(p, oldest);
+    /* From a time or a group's position on: the first record tells, or on_caught_up() when there is none. */
+}
+
+/* ---- mapping ---- */
+
+static struct bytes header_of(const void *arg, struct bytes name)
+{
+    const struct bridge_record *r = arg;
+    for (size_t i = 0; i < r->header_count; i++)
+        if (bytes_eq(r->headers[i].name, name))
+            return r->headers[i].value;
+    return BYTES_NULL;
+}
+
+static struct template_input input_of(const struct bridge_record *r)
+{
+    return (struct template_input){
+        .topic = r->topic,
+        .key = r->key,
+        .payload = r->payload,
+        .partition = r->partition,
+        .header = header_of,
+        .header_arg = r,
+    };
+}
+
+/* traceparent goes through as a tag (W3C Trace Context, 3.2: 55 characters in version 00). */
+static bool traceparent_valid(struct bytes t)
+{
+    if (t.len != 55 || t.data[2] != '-' || t.data[35] != '-' || t.data[52] != '-')
+        return false;
+    for (size_t i = 0; i < t.len; i++)
+        if (i != 2 && i != 35 && i != 52 && !memchr("0123456789abcdef", t.data[i], 16))
+            return false;
+    return true;
+}
+
+static void append_tag(struct buf *out, const char *name, struct bytes value)
+{
+    buf_append_str(out, out->len ? "," : "{");
+    buf_append_json_string(out, bytes_of(name));
+    buf_append_str(out, ":");
+    buf_append_json_string(out, value);
+}
+
+static void build_tags(struct source *s, const struct template_input *in, struct buf *out)
+{
+    CLEANUP_BUF value = BUF_INIT;
+    for (size_t i = 0; i < s->config->tag_count; i++) {
+        value.len = 0;
+        if (template_expand(s->tags[i], in, &value) == 0)
+            append_tag(out, s->config->tags[i].name, buf_bytes(&value));
+    }
+    struct bytes trace = in->header(in->header_arg, BYTES_LIT("traceparent"));
+    if (trace.data && traceparent_valid(trace))
+        append_tag(out, "traceparent", trace);
+    if (out->len)
+        buf_append_str(out, "}");
+}
+
+static struct publication *make_publication(struct source *s, const struct template_input *in,
+                                            const struct bridge_record *r, int64_t offset)
+{
+    CLEANUP_BUF tags = BUF_INIT;
+    CLEANUP_BUF key = BUF_INIT;
+    struct publication_parts parts = {
+        .offset = offset, .time_ms = r->time_ms ? r->time_ms : clock_wall_ms(), .key = r->key, .payload = r->payload};
+
+    if (s->config->tag_count || r->header_count)
+        build_tags(s, in, &tags);
+    parts.tags = buf_bytes(&tags);
+    if (s->key && template_expand(s->key, in, &key) == 0)
+        parts.key = buf_bytes(&key);
+    return publication_new(&parts);
+}
+
+int source_map_for(struct source *s, const struct bridge_record *r, struct bytes channel, struct publication **ret)
+{
+    const struct template_input in = input_of(r);
+    s->scratch.len = 0;
+    if (template_expand(s->channel, &in, &s->scratch) < 0 || !bytes_eq(buf_bytes(&s->scratch), channel))
+        return -ENOENT;
+    *ret = make_publication(s, &in, r, r->offset);
+    return 0;
+}
+
+static bool positioned(const struct source *s)
+{
+    return bridge_instance_can(s->bridge, BRIDGE_POSITIONED);
+}
+
+/* Decides the offset of a record in its channel: the broker's as long as one partition feeds it. */
+static int64_t number_record(struct source *s, struct channel *c, struct partition *p, const struct bridge_record *r)
+{
+    if (c->numbering == NUMBERED_NOT_YET) {
+        bool several = s->partition_count > 1 && template_fields(s->channel) == 0;
+        if (p && positioned(s) && !several)
+            channel_number_by(c, p);
+        else
+            channel_number_here(c);
+    } else if (c->numbering == NUMBERED_BY_BROKER && c->origin != p) {
+        log_warn("channel is fed by several partitions and numbers its publications itself from now on",
+                 LOG_BYTES("channel", c->frame.name), LOG_STR("topic", c->origin->topic),
+                 LOG_INT("partition", c->origin->number), LOG_INT("other_partition", r->partition));
+        channel_number_here(c);
+    }
+    return c->numbering == NUMBERED_BY_BROKER ? r->offset : c->top + 1;
+}
+
+static enum crier_error accept_record(struct source *s, struct partition *p, const struct bridge_record *r,
+                                      const char **ret_reason)
+{
+    const struct template_input in = input_of(r);
+    enum crier_error error;
+
+    s->scratch.len = 0;
+    if (template_expand(s->channel, &in, &s->scratch) < 0) {
+        *ret_reason = "the record lacks a field of the channel template";
+        return CRIER_ERR_BAD_REQUEST;
+    }
+    struct channel *c = hub_channel(s->hub, buf_bytes(&s->scratch), &error);
+    if (!c) {
+        *ret_reason = error == CRIER_ERR_LIMIT_EXCEEDED ? "too many channels" : "no such channel";
+        return error;
+    }
+    if (!r->payload.data && !r->key.data) {
+        *ret_reason = "neither payload nor key";
+        return CRIER_ERR_BAD_REQUEST;
+    }
+    struct publication *publication = make_publication(s, &in, r, number_record(s, c, p, r));
+    channel_append(c, publication);
+    if (r->header_count)
+        publish_note_stored(s->hub, c, header_of(r, BYTES_LIT(PUBLISH_ID_HEADER)), r->partition, r->offset);
+    return CRIER_OK;
+}
+
+/* A bad record counts as done only when it is in the dead-letter topic. */
+static void acknowledge(struct source *s, struct partition *p)
+{
+    if (s->bridge->ops->ack && s->dead_pending == 0 && p->last >= p->start && p->started)
+        s->bridge->ops->ack(s->sub, bytes_of(p->topic), p->number, p->last);
+}
+
+static void on_records(struct bridge_consumer *consumer, const struct bridge_record *records, size_t count)
+{
+    struct source *s = (struct source *)consumer;
+    struct partition *p = NULL;
+
+    for (size_t i = 0; i < count; i++) {
+        const struct bridge_record *r = &records[i];
+        const char *reason = NULL;
+        struct partition *of = find_partition(s, r->topic, r->partition);
+        if (p && of != p)
+            acknowledge(s, p);
+        p = of;
+        if (p && !p->started)
+            begin_partition(p, r->offset);
+        if (p && r->offset >= 0 && r->offset <= p->last)
+            continue; /* offered again after a reconnect */
+        enum crier_error error = accept_record(s, p, r, &reason);
+        if (p && r->offset >= 0)
+            p->last = r->offset;
+        if (error != CRIER_OK) {
+            s->failed++;
+            dead_letter(s, r, reason);
+        }
+    }
+    s->records += count;
+    s->bridge->records += count;
+    if (p)
+        acknowledge(s, p);
+}
+
+void source_dead_letter_done(struct source *s)
+{
+    if (--s->dead_pending > 0)
+        return;
+    for (struct partition *p = s->partitions; p; p = p->hh.next)
+        acknowledge(s, p);
+}
+
+static void on_caught_up(struct bridge_consumer *consumer)
+{
+    struct source *s = (struct source *)consumer;
+    s->caught_up = true;
+    for (struct partition *p = s->partitions; p; p = p->hh.next)
+        if (!p->started)
+            begin_partition(p, p->end);
+    hub_retry_waiting(s->hub);
+    log_info("source caught up", LOG_STR("bridge", s->config->bridge), LOG_STR("topic", s->config->topic),
+             LOG_INT("records", s->records));
+}
+
+/* ---- life ---- */
+
+int source_init(struct source *s, struct hub *hub, const struct config_source *config, char *error, size_t error_size)
+{
+    const unsigned fields = TEMPLATE_TOPIC | TEMPLATE_KEY | TEMPLATE_PAYLOAD | TEMPLATE_HEADER | TEMPLATE_PARTITION;
+    *s = (struct source){
+        .consumer = {.on_assigned = on_assigned, .on_records = on_records, .on_caught_up = on_caught_up},
+        .hub = hub,
+        .config = config,
+        .bridge = bridge_instance_find(hub, config->bridge),
+    };
+    s->channel = template_parse(config->channel, fields, error, error_size);
+    if (!s->channel)
+        return -EINVAL;
+    if (config->key && *config->key && !(s->key = template_parse(config->key, fields, error, error_size)))
+        return -EINVAL;
+    s->tags = xcalloc(config->tag_count, sizeof(struct template *));
+    for (size_t i = 0; i < config->tag_count; i++)
+        if (!(s->tags[i] = template_parse(config->tags[i].value, fields, error, error_size)))
+            return -EINVAL;
+    return 0;
+}
+
+void source_done(struct source *s)
+{
+    while (s->partitions)
+        drop_partition(s, s->partitions);
+    template_free(s->channel);
+    template_free(s->key);
+    for (size_t i = 0; s->tags && i < s->config->tag_count; i++)
+        template_free(s->tags[i]);
+    free(s->tags);
+    buf_done(&s->scratch);
+}
+
+/* History of a keyed namespace without key_ttl is the whole compacted log; else the age bound says where to begin. */
+static void choose_start(const struct source *s, struct bridge_subscription *sub)
+{
+    const struct config_namespace *ns = config_namespace_of(s->hub->config, bytes_of(s->config->channel));
+    switch (s->config->from) {
+    case FROM_LATEST:
+        sub->from = BRIDGE_FROM_LATEST;
+        break;
+    case FROM_EARLIEST:
+        sub->from = BRIDGE_FROM_EARLIEST;
+        break;
+    case FROM_TIME:
+        sub->from = BRIDGE_FROM_TIME;
+        sub->time_ms = s->config->from_ms;
+        break;
+    case FROM_HISTORY: {
+        int64_t reach_ms = !ns ? 0 : ns->keyed ? ns->key_ttl_ms : ns->history_ttl_ms;
+        sub->from = reach_ms ? BRIDGE_FROM_TIME : BRIDGE_FROM_EARLIEST;
+        sub->time_ms = clock_wall_ms() - reach_ms;
+        break;
+    }
+    }
+    if (s->config->mode == SOURCE_SHARED)
+        sub->from = BRIDGE_FROM_GROUP;
+    if (!positioned(s))
+        sub->from = BRIDGE_FROM_LATEST;
+}
+
+int source_subscribe(struct source *s, char *error, size_t error_size)
+{
+    struct bridge_subscription sub = {
+        .topic = s->config->topic,
+        .shared = s->config->mode == SOURCE_SHARED,
+        .group = s->config->group,
+        .qos = (int)s->config->qos,
+    };
+    choose_start(s, &sub);
+    s->from = sub.from;
+    int r = s->bridge->ops->subscribe(s->bridge->bridge, &sub, s, &s->sub);
+    if (r < 0)
+        snprintf(error, error_size, "%s:%d source \"%s\": the bridge refused the subscription: %s",
+                 s->hub->config->path, s->config->line, s->config->topic, strerror(-r));
+    return r;
+}
+
+void source_set_paused(struct source *s, bool paused)
+{
+    const struct bridge_ops *ops = s->bridge->ops;
+    if (!(ops->caps & BRIDGE_PAUSABLE) || !s->sub)
+        return;
+    if (paused)
+        ops->pause(s->sub);
+    else
+        ops->resume(s->sub);
+}
+
+/* The literal text before the first field has to match; what fields become cannot be told without a record. */
+bool source_feeds(const struct source *s, struct bytes channel)
+{
+    const char *template = s->config->channel;
+    size_t literal = strcspn(template, "{");
+    if (template[literal] == 0)
+        return bytes_eq_str(channel, template);
+    return channel.len > literal && memcmp(channel.data, template, literal) == 0;
+}
+
+struct source *source_of_channel(struct hub *hub, struct bytes channel)
+{
+    for (size_t i = 0; i < hub->source_count; i++)
+        if (source_feeds(&hub->sources[i], channel))
+            return &hub->sources[i];
+    return NULL;
+}

@@ -1,0 +1,54 @@
+/* A loop's wish for a form of a channel: from which position, with what before it, and the end of the wish.
+ *
+ * The answer and the blocks that follow come through one inbox, so the stream behind it has no gap and no overlap. What
+ * memory does not have is read from the broker by position. */
+#ifndef CRIER_HUB_SUBSCRIBE_H
+#define CRIER_HUB_SUBSCRIBE_H
+
+#include "hub/hub.h"
+
+struct hub_subscribe {
+    struct hub_call call; /* first */
+    /* in */
+    char *channel;
+    enum frame_form form;
+    unsigned loop;
+    void *peer;          /* for struct hub_loop.on_block */
+    bool has_position;
+    bool conflate;       /* newest per key after the position instead of everything */
+    char epoch[CHANNEL_EPOCH_SIZE];
+    int64_t offset;      /* last one the client has */
+    int64_t history;     /* without position, or when it cannot be resumed: the newest ones at most */
+    /* out */
+    enum crier_error error;
+    const char *detail;  /* static; NULL: the table's text */
+    bool fresh;          /* the loop had no interest before: its frame log begins now */
+    bool recovered;
+    char ret_epoch[CHANNEL_EPOCH_SIZE];
+    int64_t position;
+    struct frame_block *block; /* NULL: nothing missed; the receiver's reference */
+    void *arg, *arg2;          /* the caller's */
+};
+
+/* Loop thread. */
+struct hub_subscribe *hub_subscribe_new(struct inbox *origin, struct bytes channel,
+                                        void (*done)(struct hub_call *call, void *owner));
+void hub_subscribe_free(struct hub_subscribe *s);
+
+/* The loop does not want this form any more; `done` when no block for the peer can follow. */
+struct hub_detach {
+    struct hub_call call; /* first */
+    char *channel;
+    enum frame_form form;
+    unsigned loop;
+    void *arg;
+};
+struct hub_detach *hub_detach_new(struct inbox *origin, struct bytes channel,
+                                  void (*done)(struct hub_call *call, void *owner));
+void hub_detach_free(struct hub_detach *d);
+
+/* Presence of one session in a channel; nothing is answered. `name` may be NULL. */
+void hub_presence_post(struct hub *hub, struct bytes channel, const char *session, const char *user, const char *name,
+                       bool join);
+
+#endif
