@@ -1,0 +1,175 @@
+#include "loop.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/app.h"
+#include "session/session.h"
+#include "util/clock.h"
+#include "util/metrics.h"
+
+#define SWEEP_MS 1000
+
+static void on_turn_begin(uv_check_t *check)
+{
+    struct loop *l = check->data;
+    l->turn_began_ns = clock_mono_ns();
+}
+
+static void on_turn_end(uv_prepare_t *prepare)
+{
+    struct loop *l = prepare->data;
+    if (l->dirty || l->passing)
+        loop_flush(l);
+    if (l->turn_began_ns)
+        metric_observe(H_LOOP_TURN_US, (clock_mono_ns() - l->turn_began_ns) / 1000);
+    l->turn_began_ns = 0;
+}
+
+static void on_sweep(uv_timer_t *timer)
+{
+    loop_channels_sweep(timer->data, clock_mono_ms());
+}
+
+static void close_handles(struct loop *l)
+{
+    uv_handle_t *const handles[] = {(uv_handle_t *)&l->prepare, (uv_handle_t *)&l->check, (uv_handle_t *)&l->more,
+                                    (uv_handle_t *)&l->gather, (uv_handle_t *)&l->sweep};
+    for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
+        uv_close(handles[i], NULL);
+}
+
+int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size_t error_size)
+{
+    l->app = app;
+    l->index = index;
+    uv_loop_init(&l->uv);
+    inbox_init(&l->inbox, &l->uv, l);
+    l->port.inbox = &l->inbox;
+    l->port.on_block = channel_form_on_block;
+    l->port.clients = channel_form_clients;
+    hub_add_loop(&app->hub, &l->port);
+    uv_prepare_init(&l->uv, &l->prepare);
+    uv_check_init(&l->uv, &l->check);
+    uv_idle_init(&l->uv, &l->more);
+    uv_timer_init(&l->uv, &l->gather);
+    uv_timer_init(&l->uv, &l->sweep);
+    l->prepare.data = l->check.data = l->more.data = l->gather.data = l->sweep.data = l;
+    uv_prepare_start(&l->prepare, on_turn_end);
+    uv_check_start(&l->check, on_turn_begin);
+    uv_timer_start(&l->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
+
+    const struct net_options options = {
+        .config = app->config,
+        .shared = app->net_shared,
+        .loop = &l->uv,
+        .user = l,
+        .routes = app->routes,
+        .route_count = app->route_count,
+        .endpoints = app->endpoints,
+        .endpoint_count = app->endpoint_count,
+        .web_dir = *app->config->server.web ? app->config->server.web : NULL,
+        .port = app->port,
+    };
+    l->net = net_new(&options, error, error_size);
+    return l->net ? 0 : -1;
+}
+
+static void *run_thread(void *arg)
+{
+    struct loop *l = arg;
+    metrics_thread_init();
+    modules_enter_loop(l);
+    net_start(l->net);
+    uv_run(&l->uv, UV_RUN_DEFAULT);
+    return NULL;
+}
+
+int loop_start(struct loop *l)
+{
+    return -pthread_create(&l->thread, NULL, run_thread, l);
+}
+
+void loop_post(struct loop *l, struct inbox_message *m)
+{
+    inbox_post(&l->inbox, m);
+}
+
+/* ---- stopping ---- */
+
+static void run_drained(struct hub *hub, struct hub_call *call)
+{
+    struct loop *l = call->origin->owner;
+    (void)hub;
+    free(call);
+    l->app->on_loop_drained(l->app);
+}
+
+static void on_net_freed(void *arg)
+{
+    struct loop *l = arg;
+    struct hub_call *call = xcalloc(1, sizeof *call);
+    call->origin = &l->inbox;
+    call->run = run_drained;
+    hub_call_post(&l->app->hub, call);
+}
+
+static void on_drained(void *arg)
+{
+    struct loop *l = arg;
+    if (l->drained)
+        return;
+    l->drained = true;
+    net_free(l->net, on_net_freed, l);
+}
+
+struct drain_message {
+    struct inbox_message message; /* first */
+    uint64_t spread_ms;
+};
+
+static void deliver_drain(struct inbox_message *m, void *owner)
+{
+    struct loop *l = owner;
+    uint64_t spread_ms = ((struct drain_message *)m)->spread_ms;
+    free(m);
+    if (l->drained)
+        return;
+    if (spread_ms == 0) {
+        on_drained(l);
+        return;
+    }
+    net_stop_accepting(l->net);
+    net_drain(l->net, CLOSE_GOING_AWAY, "shutdown", spread_ms, on_drained, l);
+}
+
+void loop_drain(struct loop *l, uint64_t spread_ms)
+{
+    struct drain_message *m = xcalloc(1, sizeof *m);
+    m->message.deliver = deliver_drain;
+    m->spread_ms = spread_ms;
+    loop_post(l, &m->message);
+}
+
+static void deliver_end(struct inbox_message *m, void *owner)
+{
+    struct loop *l = owner;
+    free(m);
+    inbox_close(&l->inbox);
+    close_handles(l);
+}
+
+void loop_end(struct loop *l)
+{
+    struct inbox_message *m = xcalloc(1, sizeof *m);
+    m->deliver = deliver_end;
+    loop_post(l, m);
+    pthread_join(l->thread, NULL);
+}
+
+void loop_done(struct loop *l)
+{
+    loop_channels_done(l);
+    buf_done(&l->scratch);
+    uv_loop_close(&l->uv);
+}

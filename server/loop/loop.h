@@ -1,0 +1,54 @@
+/* A loop thread: one uv loop, one network side, and all sessions and cursors of its connections.
+ *
+ * Created on the main thread, run on its own; everything in it is used on its own thread only, except the inbox. */
+#ifndef CRIER_LOOP_LOOP_H
+#define CRIER_LOOP_LOOP_H
+
+#include <pthread.h>
+#include <uthash.h>
+#include <uv.h>
+
+#include "hub/hub.h"
+#include "loop/loop_channel.h"
+#include "net/net.h"
+#include "util/inbox.h"
+
+struct app;
+struct session;
+
+struct loop {
+    struct app *app;
+    unsigned index;
+    uv_loop_t uv;
+    pthread_t thread;
+    struct inbox inbox;
+    struct hub_loop port; /* what the hub knows of this loop */
+    struct net *net;
+    uv_prepare_t prepare; /* end of a turn: flush passes */
+    uv_check_t check;
+    uv_idle_t more;       /* passes are not finished: go on in the next turn */
+    uv_timer_t gather;    /* next channel whose gathering ends */
+    uv_timer_t sweep;
+    uint64_t turn_began_ns;
+
+    struct loop_channel *channels; /* hash by name */
+    struct channel_form *dirty;    /* wait for a flush pass */
+    struct channel_form *passing;  /* being flushed */
+    struct buf scratch;            /* gathers frames of several channels for one send */
+
+    struct session *sessions;      /* hash by key */
+    bool drained;
+    uint64_t next_session;
+};
+
+int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size_t error_size);
+int loop_start(struct loop *l);
+/* Any thread. */
+void loop_post(struct loop *l, struct inbox_message *m);
+/* Any thread: closes the sessions, spread over `spread_ms`; 0 cuts them. app->on_loop_drained runs on the hub then. */
+void loop_drain(struct loop *l, uint64_t spread_ms);
+/* Hub thread, after that: ends the thread and waits for it. */
+void loop_end(struct loop *l);
+void loop_done(struct loop *l);
+
+#endif

@@ -1,0 +1,423 @@
+#include "loop_channel.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "app/app.h"
+#include "session/session.h"
+#include "util/clock.h"
+#include "util/metrics.h"
+
+#define LINGER_MS 10000 /* a form without subscribers stays attached: reconnects come in seconds */
+
+struct loop_channel *loop_channel_get(struct loop *l, struct bytes name, enum crier_error *ret_error)
+{
+    struct loop_channel *c;
+    HASH_FIND(hh, l->channels, name.data, name.len, c);
+    if (c)
+        return c;
+    const struct config_namespace *ns = config_namespace_of(l->app->config, name);
+    if (!channel_name_valid(l->app->config, name) || !ns) {
+        *ret_error = ns ? CRIER_ERR_BAD_REQUEST : CRIER_ERR_UNKNOWN_CHANNEL;
+        return NULL;
+    }
+    c = xcalloc(1, sizeof *c);
+    c->loop = l;
+    c->name = bytes_dup(name);
+    c->name_len = name.len;
+    c->ns = ns;
+    HASH_ADD_KEYPTR(hh, l->channels, c->name, c->name_len, c);
+    return c;
+}
+
+struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form form)
+{
+    struct channel_form *f = &c->forms[form];
+    if (!f->channel) {
+        f->channel = c;
+        f->form = form;
+        f->idle_since_ms = clock_mono_ms();
+        frame_log_init(&f->log, (size_t)c->loop->app->config->limits.frame_log_bytes, -1);
+    }
+    return f;
+}
+
+static struct bytes channel_name(const struct channel_form *f)
+{
+    return (struct bytes){f->channel->name, f->channel->name_len};
+}
+
+size_t channel_form_clients(void *peer)
+{
+    struct channel_form *f = peer;
+    return atomic_load_explicit(&f->clients, memory_order_relaxed);
+}
+
+/* ---- blocks from the hub ---- */
+
+static void mark_dirty(struct channel_form *f)
+{
+    struct loop *l = f->channel->loop;
+    if (f->dirty)
+        return;
+    f->dirty = true;
+    f->next = l->dirty;
+    l->dirty = f;
+}
+
+static void run_waiters(struct channel_form *f)
+{
+    struct poll_waiter *w = f->waiters, *next;
+    f->waiters = NULL;
+    for (; w; w = next) {
+        next = w->next;
+        w->prev = w->next = NULL;
+        w->fn(w, f);
+    }
+}
+
+void channel_form_on_block(void *peer, struct frame_block *block)
+{
+    struct channel_form *f = peer;
+    if (f->attached) {
+        frame_log_append(&f->log, block);
+        f->position = block->marks[block->count - 1].offset;
+        if (f->count && !f->passing)
+            mark_dirty(f);
+        run_waiters(f);
+    }
+    frame_block_unref(block);
+}
+
+/* ---- attaching ---- */
+
+static void place(struct subscription *s)
+{
+    struct channel_form *f = s->form;
+    if (f->count == f->capacity) {
+        f->capacity = f->capacity ? f->capacity * 2 : 4;
+        f->subscriptions = xrealloc(f->subscriptions, f->capacity * sizeof(struct subscription *));
+    }
+    s->index = f->count;
+    f->subscriptions[f->count++] = s;
+    atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
+}
+
+static void displace(struct subscription *s)
+{
+    struct channel_form *f = s->form;
+    struct subscription *last = f->subscriptions[--f->count];
+    f->subscriptions[s->index] = last;
+    last->index = s->index;
+    atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
+    if (f->count == 0)
+        f->idle_since_ms = clock_mono_ms();
+    else if (f->passing && last != s && s->index < f->pass_at)
+        session_flush(last->session); /* the pass is beyond this place already */
+}
+
+static void announce_presence(struct subscription *s, bool join)
+{
+    struct loop *l = s->session->loop;
+    if (!s->form->channel->ns->presence || s->presence == join)
+        return;
+    s->presence = join;
+    hub_presence_post(&l->app->hub, channel_name(s->form), s->session->id, s->session->user, s->session->name, join);
+}
+
+static void go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
+{
+    bool quiet = s->quiet;
+    s->state = SUBSCRIPTION_LIVE;
+    s->cursor = cursor;
+    s->sent = position;
+    s->quiet = false;
+    place(s);
+    if (!quiet)
+        s->session->wire->subscribed(s->session, s, result);
+    announce_presence(s, true);
+}
+
+static void fail(struct subscription *s, enum crier_error error, const char *detail)
+{
+    struct session *session = s->session;
+    struct bytes name = channel_name(s->form);
+    bool quiet = s->quiet;
+    session_forget(session, s);
+    if (quiet)
+        session->wire->unsubscribed(session, name, 2500, "insufficient state");
+    else
+        session->wire->subscribe_failed(session, name, error, detail);
+}
+
+/* Blocks of a form that the hub sends anew begin a new log. */
+static void take_answer(struct channel_form *f, const struct hub_subscribe *r)
+{
+    memcpy(f->channel->epoch, r->ret_epoch, sizeof f->channel->epoch);
+    if (r->fresh || !f->attached)
+        frame_log_reset(&f->log, r->position);
+    f->attached = true;
+    f->detaching = false;
+    f->position = r->position;
+}
+
+static void on_subscribed(struct hub_call *call, void *owner)
+{
+    struct hub_subscribe *r = (struct hub_subscribe *)call;
+    struct subscription *s = r->arg;
+    struct channel_form *f = r->peer;
+    (void)owner;
+
+    f->calls--;
+    if (r->error == CRIER_OK)
+        take_answer(f, r);
+    if (s->cancelled) {
+        free(s);
+    } else if (r->error != CRIER_OK) {
+        fail(s, r->error, r->detail);
+    } else {
+        struct session *session = s->session;
+        go_live(s, f->log.head, r->position, r);
+        if (r->block && !session->closing) {
+            session_send_block(session, r->block);
+            r->block = NULL;
+        }
+    }
+    hub_subscribe_free(r);
+}
+
+static void ask_hub(struct subscription *s, const struct subscribe_request *q)
+{
+    struct channel_form *f = s->form;
+    struct loop *l = f->channel->loop;
+    struct hub_subscribe *r = hub_subscribe_new(&l->inbox, channel_name(f), on_subscribed);
+    r->form = f->form;
+    r->loop = l->index;
+    r->peer = f;
+    r->arg = s;
+    r->history = q->history;
+    r->conflate = q->conflate;
+    if (q->epoch) {
+        r->has_position = true;
+        r->offset = q->offset;
+        snprintf(r->epoch, sizeof r->epoch, "%s", q->epoch);
+    }
+    s->state = SUBSCRIPTION_ATTACHING;
+    f->calls++;
+    hub_call_post(&l->app->hub, &r->call);
+}
+
+/* The frame log itself answers what it reaches: nothing crosses to the hub when 10,000 clients come back at once. */
+static bool start_here(struct subscription *s, const struct subscribe_request *q)
+{
+    struct channel_form *f = s->form;
+    const struct loop_channel *c = f->channel;
+    struct hub_subscribe result = {.position = f->position, .has_position = q->epoch != NULL};
+    uint64_t cursor = f->log.head;
+
+    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate)
+        return false;
+    if (q->epoch) {
+        if (strcmp(q->epoch, c->epoch) != 0 || q->offset < f->log.base_offset || q->offset > f->position ||
+            (c->ns->keyed && q->offset < f->position))
+            return false;
+        cursor = frame_log_seek(&f->log, q->offset);
+        result.recovered = true;
+        metric_add(M_RECOVERIES, 1);
+    } else if (q->history || c->ns->keyed) {
+        return false;
+    }
+    memcpy(result.ret_epoch, c->epoch, sizeof result.ret_epoch);
+    go_live(s, cursor, q->epoch ? q->offset : f->position, &result);
+    if (cursor < f->log.head && !s->session->closing)
+        session_flush(s->session);
+    return true;
+}
+
+void subscription_start(struct subscription *s, const struct subscribe_request *request)
+{
+    s->quiet = request->quiet;
+    if (!start_here(s, request))
+        ask_hub(s, request);
+}
+
+void subscription_end(struct subscription *s)
+{
+    announce_presence(s, false);
+    if (s->state == SUBSCRIPTION_ATTACHING) {
+        s->cancelled = true; /* freed when the hub answers */
+        s->session = NULL;
+        return;
+    }
+    displace(s);
+    free(s);
+}
+
+/* Takes the cursor out and asks the hub to go on behind the last frame sent. */
+static void restart(struct subscription *s, bool conflate)
+{
+    char epoch[CHANNEL_EPOCH_SIZE];
+    memcpy(epoch, s->form->channel->epoch, sizeof epoch);
+    const struct subscribe_request again = {
+        .epoch = epoch, .offset = s->sent, .quiet = true, .conflate = conflate};
+    s->quiet = true;
+    ask_hub(s, &again);
+}
+
+void subscription_change_form(struct subscription *s, enum frame_form form)
+{
+    if (s->state == SUBSCRIPTION_ATTACHING)
+        return; /* its answer comes in the old form: the client has not been promised another one yet */
+    displace(s);
+    s->form = channel_form_get(s->form->channel, form);
+    restart(s, false);
+}
+
+/* ---- flushing ---- */
+
+/* The cursor fell off the log. Returns true when it stands on the log again. */
+static bool apply_policy(struct subscription *s)
+{
+    struct channel_form *f = s->form;
+    struct session *session = s->session;
+    int64_t first = s->sent + 1, last = f->log.base_offset;
+
+    metric_add(M_GAPS, 1);
+    switch (f->channel->ns->behind) {
+    case BEHIND_SKIP:
+        s->cursor = f->log.base;
+        s->sent = last;
+        session->wire->gap(session, channel_name(f), first, last);
+        return session_can_send(session);
+    case BEHIND_CONFLATE:
+        displace(s);
+        restart(s, true);
+        return false;
+    case BEHIND_RESYNC: {
+        struct bytes name = channel_name(f);
+        session_forget(session, s);
+        session->wire->unsubscribed(session, name, 2500, "insufficient state");
+        return false;
+    }
+    case BEHIND_CLOSE:
+        session_close(session, CLOSE_SLOW, "slow");
+        return false;
+    }
+    return false;
+}
+
+static bool behind(const struct subscription *s)
+{
+    return s->state == SUBSCRIPTION_LIVE && s->cursor < s->form->log.head;
+}
+
+static void advance(struct subscription *s, uint64_t next)
+{
+    metric_add(M_DELIVERIES, (int64_t)(next - s->cursor));
+    s->cursor = next;
+    s->sent = frame_log_offset_before(&s->form->log, next);
+}
+
+bool subscription_collect(struct subscription *s, struct buf *out, size_t limit)
+{
+    uint64_t next;
+    if (!behind(s))
+        return true;
+    if (s->cursor < s->form->log.base && !apply_policy(s))
+        return false;
+    if (!behind(s) || (out->len && out->len >= limit))
+        return true;
+    struct bytes slice = frame_log_slice(&s->form->log, s->cursor, limit - out->len, &next);
+    buf_append_bytes(out, slice);
+    advance(s, next);
+    return true;
+}
+
+void subscription_flush(struct subscription *s)
+{
+    struct session *session = s->session;
+    while (behind(s) && session_can_send(session)) {
+        uint64_t next;
+        if (s->cursor < s->form->log.base && !apply_policy(s))
+            return;
+        struct bytes slice = frame_log_slice(&s->form->log, s->cursor, 65536, &next);
+        session_write(session, slice);
+        if (session->closing)
+            return;
+        metric_add(M_SENDS, 1);
+        advance(s, next);
+    }
+}
+
+/* ---- letting go ---- */
+
+static void on_detached(struct hub_call *call, void *owner)
+{
+    struct hub_detach *d = (struct hub_detach *)call;
+    struct channel_form *f = d->arg;
+    (void)owner;
+    f->calls--;
+    if (f->detaching) {
+        f->attached = f->detaching = false;
+        frame_log_done(&f->log);
+        frame_log_init(&f->log, (size_t)f->channel->loop->app->config->limits.frame_log_bytes, -1);
+    }
+    hub_detach_free(d);
+}
+
+static void detach(struct channel_form *f)
+{
+    struct loop *l = f->channel->loop;
+    struct hub_detach *d = hub_detach_new(&l->inbox, channel_name(f), on_detached);
+    d->form = f->form;
+    d->loop = l->index;
+    d->arg = f;
+    f->detaching = true;
+    f->calls++;
+    hub_call_post(&l->app->hub, &d->call);
+}
+
+static bool sweep_form(struct channel_form *f, uint64_t now_ms)
+{
+    if (!f->channel)
+        return true;
+    if (f->count || f->calls || f->waiters || f->dirty || f->passing)
+        return false;
+    if (!f->attached)
+        return true;
+    if (now_ms - f->idle_since_ms > LINGER_MS)
+        detach(f);
+    return false;
+}
+
+static void loop_channel_free(struct loop_channel *c)
+{
+    HASH_DEL(c->loop->channels, c);
+    for (int i = 0; i < FORM_COUNT; i++) {
+        frame_log_done(&c->forms[i].log);
+        free(c->forms[i].subscriptions);
+    }
+    free(c->name);
+    free(c);
+}
+
+void loop_channels_sweep(struct loop *l, uint64_t now_ms)
+{
+    struct loop_channel *c, *next;
+    HASH_ITER(hh, l->channels, c, next)
+    {
+        bool unused = true;
+        for (int i = 0; i < FORM_COUNT; i++)
+            unused &= sweep_form(&c->forms[i], now_ms);
+        if (unused)
+            loop_channel_free(c);
+    }
+}
+
+void loop_channels_done(struct loop *l)
+{
+    struct loop_channel *c, *next;
+    HASH_ITER(hh, l->channels, c, next)
+        loop_channel_free(c);
+}

@@ -1,0 +1,106 @@
+/* A channel on one loop: per form a frame log and the cursors of its subscribers, and the passes that flush them.
+ *
+ * Loop thread only. A form is attached while the hub sends its blocks; it lingers for a while after its last subscriber
+ * so that reconnects find it. */
+#ifndef CRIER_LOOP_LOOP_CHANNEL_H
+#define CRIER_LOOP_LOOP_CHANNEL_H
+
+#include <uthash.h>
+
+#include "config/config.h"
+#include "hub/hub.h"
+#include "hub/subscribe.h"
+#include "loop/frame_log.h"
+
+struct loop;
+struct session;
+struct subscription;
+
+struct channel_form {
+    struct loop_channel *channel; /* NULL: never used */
+    enum frame_form form;
+    bool attached;       /* blocks come in */
+    bool detaching;      /* the hub has been told to stop */
+    unsigned calls;      /* under way to the hub */
+    struct frame_log log;
+    int64_t position;    /* of the channel, as of the newest block */
+    struct subscription **subscriptions;
+    size_t count, capacity;
+    _Atomic(size_t) clients; /* = count, for the hub to read */
+    uint64_t flushed_ms; /* begin of the last pass */
+    uint64_t idle_since_ms;
+    bool dirty, passing;
+    size_t pass_at;      /* next subscriber of the pass */
+    uint64_t pass_head;  /* newest frame when the pass began */
+    struct channel_form *next; /* in the loop's dirty or passing list */
+    /* Polls that wait for something newer: called once, then forgotten. */
+    struct poll_waiter *waiters;
+};
+
+struct loop_channel {
+    struct loop *loop;
+    char *name;
+    size_t name_len;
+    const struct config_namespace *ns;
+    char epoch[CHANNEL_EPOCH_SIZE];
+    struct channel_form forms[FORM_COUNT];
+    UT_hash_handle hh;
+};
+
+enum subscription_state {
+    SUBSCRIPTION_ATTACHING, /* waits for the hub */
+    SUBSCRIPTION_LIVE,
+};
+
+struct subscription {
+    struct session *session;
+    struct channel_form *form;
+    uint64_t cursor;    /* next frame */
+    int64_t sent;       /* channel offset of the last frame sent, for gap notices and restarts */
+    size_t index;       /* in form->subscriptions */
+    enum subscription_state state;
+    bool quiet;         /* the client already knows of this subscription */
+    bool cancelled;     /* unsubscribed while attaching */
+    bool presence;
+};
+
+struct subscribe_request {
+    struct bytes channel;
+    const char *epoch; /* NULL: no position */
+    int64_t offset;
+    int64_t history;
+    bool quiet;
+    bool conflate;
+};
+
+struct poll_waiter {
+    struct poll_waiter *prev, *next;
+    void (*fn)(struct poll_waiter *w, struct channel_form *f);
+};
+
+/* The channel on this loop, made if need be; NULL when its name or namespace is not allowed. */
+struct loop_channel *loop_channel_get(struct loop *l, struct bytes name, enum crier_error *ret_error);
+/* The form, not necessarily attached yet. */
+struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form form);
+/* Any thread. */
+size_t channel_form_clients(void *peer);
+void channel_form_on_block(void *peer, struct frame_block *block);
+/* Begins a subscription; `s` becomes live, or the session hears of the error. */
+void subscription_start(struct subscription *s, const struct subscribe_request *request);
+/* Removes the cursor; frees it now or, while the hub is asked, later. */
+void subscription_end(struct subscription *s);
+/* Goes on at its position in another form. */
+void subscription_change_form(struct subscription *s, enum frame_form form);
+/* Sends what the cursor is behind, as far as the socket takes it. */
+void subscription_flush(struct subscription *s);
+/* Adds what the cursor is behind to `out`, up to `limit` bytes in all. Applies the namespace's policy first when the
+ * cursor fell off the log. Returns false when the subscription ended or waits for the hub. */
+bool subscription_collect(struct subscription *s, struct buf *out, size_t limit);
+
+/* End of a turn: starts due passes and works on them for a bounded time. */
+void loop_flush(struct loop *l);
+/* Once a second: lets go of forms nobody uses. */
+void loop_channels_sweep(struct loop *l, uint64_t now_ms);
+void loop_channels_done(struct loop *l);
+
+#endif

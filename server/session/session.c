@@ -1,0 +1,299 @@
+#include "session.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "app/app.h"
+#include "util/metrics.h"
+
+#define WRITE_MAX 65536 /* bytes a write: net sends them in one piece */
+
+/* Frames that wait for the socket: bytes of its own, or a shared block with the next frame to send. */
+struct outbox_item {
+    struct outbox_item *next;
+    struct frame_block *block;
+    uint32_t next_frame;
+    size_t len;
+    char data[];
+};
+
+struct session *session_new(struct loop *l, const struct wire_ops *wire, const char *user, const char *claims)
+{
+    struct session *s = xcalloc(1, sizeof *s);
+    s->key = (uint64_t)l->index << 56 | ++l->next_session;
+    s->loop = l;
+    s->wire = wire;
+    s->user = xstrdup(user);
+    s->claims = claims ? xstrdup(claims) : NULL;
+    char epoch[CHANNEL_EPOCH_SIZE];
+    epoch_random(epoch);
+    memcpy(s->id, epoch, 12);
+    HASH_ADD(hh, l->sessions, key, sizeof s->key, s);
+    metric_add(M_SESSIONS, 1);
+    return s;
+}
+
+struct session *session_find(struct loop *l, uint64_t key)
+{
+    struct session *s;
+    HASH_FIND(hh, l->sessions, &key, sizeof key, s);
+    return s;
+}
+
+static void drop_outbox(struct session *s)
+{
+    while (s->outbox_first) {
+        struct outbox_item *item = s->outbox_first;
+        s->outbox_first = item->next;
+        frame_block_unref(item->block);
+        free(item);
+    }
+    s->outbox_last = NULL;
+    s->outbox_bytes = 0;
+}
+
+static void count_behind(struct session *s, bool behind)
+{
+    if (s->counted_behind != behind)
+        metric_add(M_CLIENTS_BEHIND, behind ? 1 : -1);
+    s->counted_behind = behind;
+}
+
+void session_free(struct session *s)
+{
+    while (s->subscription_count)
+        session_forget(s, s->subscriptions[s->subscription_count - 1]);
+    count_behind(s, false);
+    drop_outbox(s);
+    if (s->wire->free)
+        s->wire->free(s);
+    HASH_DEL(s->loop->sessions, s);
+    metric_add(M_SESSIONS, -1);
+    free(s->subscriptions);
+    free(s->user);
+    free(s->claims);
+    free(s->query);
+    free(s->name);
+    free(s);
+}
+
+void session_write(struct session *s, struct bytes frames)
+{
+    if (ws_write(s->conn, frames.data, frames.len) < 0)
+        s->closing = true; /* closed() follows */
+    else if (ws_blocked(s->conn))
+        count_behind(s, true);
+}
+
+static void enqueue(struct session *s, struct outbox_item *item)
+{
+    if (s->outbox_last)
+        s->outbox_last->next = item;
+    else
+        s->outbox_first = item;
+    s->outbox_last = item;
+}
+
+void session_send(struct session *s, struct bytes frames)
+{
+    if (s->closing)
+        return;
+    metric_add(M_MESSAGES_OUT, 1);
+    if (session_can_send(s) && !s->outbox_first) {
+        session_write(s, frames);
+        return;
+    }
+    if (s->outbox_bytes + frames.len > (size_t)s->loop->app->config->limits.outbox_bytes) {
+        metric_add(M_LIMIT_OUTBOX, 1);
+        session_close(s, CLOSE_SLOW, "slow");
+        return;
+    }
+    struct outbox_item *item = xmalloc(sizeof *item + frames.len);
+    *item = (struct outbox_item){.len = frames.len};
+    memcpy(item->data, frames.data, frames.len);
+    s->outbox_bytes += frames.len;
+    enqueue(s, item);
+}
+
+void session_send_block(struct session *s, struct frame_block *block)
+{
+    if (s->closing) {
+        frame_block_unref(block);
+        return;
+    }
+    struct outbox_item *item = xmalloc(sizeof *item);
+    *item = (struct outbox_item){.block = block};
+    enqueue(s, item);
+    session_flush(s);
+}
+
+/* Whole frames of a block up to WRITE_MAX, at least one. */
+static struct bytes block_piece(struct outbox_item *item, uint32_t *ret_next)
+{
+    const struct frame_block *b = item->block;
+    uint32_t from = item->next_frame ? b->marks[item->next_frame - 1].end : 0;
+    uint32_t next = item->next_frame + 1;
+    while (next < b->count && b->marks[next].end - from <= WRITE_MAX)
+        next++;
+    *ret_next = next;
+    return (struct bytes){b->bytes + from, b->marks[next - 1].end - from};
+}
+
+static void send_item(struct session *s, struct outbox_item *item)
+{
+    bool finished = true;
+    if (item->block) {
+        uint32_t next;
+        struct bytes piece = block_piece(item, &next);
+        session_write(s, piece);
+        metric_add(M_DELIVERIES, next - item->next_frame);
+        metric_add(M_SENDS, 1);
+        item->next_frame = next;
+        finished = next == item->block->count;
+    } else {
+        session_write(s, (struct bytes){item->data, item->len});
+        s->outbox_bytes -= item->len;
+    }
+    if (!finished)
+        return;
+    s->outbox_first = item->next;
+    if (!s->outbox_first)
+        s->outbox_last = NULL;
+    frame_block_unref(item->block);
+    free(item);
+}
+
+/* Gathers what several channels have for this client into one write. */
+static void flush_subscriptions(struct session *s)
+{
+    struct buf *out = &s->loop->scratch;
+    bool more = true;
+    while (more && session_can_send(s)) {
+        out->len = 0;
+        for (uint32_t i = 0; i < s->subscription_count && out->len < WRITE_MAX;) {
+            uint32_t before = s->subscription_count;
+            subscription_collect(s->subscriptions[i], out, WRITE_MAX);
+            if (s->closing)
+                return;
+            i += s->subscription_count == before; /* a policy may have ended it: another one moved here */
+        }
+        more = out->len > 0;
+        if (more) {
+            session_write(s, buf_bytes(out));
+            metric_add(M_SENDS, 1);
+        }
+    }
+}
+
+void session_flush(struct session *s)
+{
+    while (s->outbox_first && session_can_send(s))
+        send_item(s, s->outbox_first);
+    if (s->outbox_first || !session_can_send(s))
+        return;
+    if (s->subscription_count == 1)
+        subscription_flush(s->subscriptions[0]);
+    else
+        flush_subscriptions(s);
+}
+
+void session_on_writable(struct session *s)
+{
+    count_behind(s, false);
+    session_flush(s);
+}
+
+void session_close(struct session *s, int code, const char *reason)
+{
+    if (s->closing)
+        return;
+    s->closing = true;
+    drop_outbox(s);
+    ws_close(s->conn, code, reason);
+}
+
+/* ---- subscriptions ---- */
+
+struct subscription *session_subscription(struct session *s, struct bytes channel)
+{
+    for (uint32_t i = 0; i < s->subscription_count; i++) {
+        const struct loop_channel *c = s->subscriptions[i]->form->channel;
+        if (c->name_len == channel.len && memcmp(c->name, channel.data, channel.len) == 0)
+            return s->subscriptions[i];
+    }
+    return NULL;
+}
+
+static enum crier_error may_subscribe(struct session *s, const struct subscribe_request *r)
+{
+    const struct config *config = s->loop->app->config;
+    const struct config_namespace *ns = config_namespace_of(config, r->channel);
+
+    if (!channel_name_valid(config, r->channel))
+        return CRIER_ERR_BAD_REQUEST;
+    if (!ns)
+        return CRIER_ERR_UNKNOWN_CHANNEL;
+    if (session_subscription(s, r->channel))
+        return CRIER_ERR_ALREADY_SUBSCRIBED;
+    if (s->subscription_count >= (uint64_t)config->limits.subscriptions) {
+        metric_add(M_LIMIT_SUBSCRIPTIONS, 1);
+        return CRIER_ERR_LIMIT_EXCEEDED;
+    }
+    return CRIER_OK;
+}
+
+static void add_subscription(struct session *s, struct subscription *sub)
+{
+    if (s->subscription_count == s->subscription_capacity) {
+        s->subscription_capacity = s->subscription_capacity ? s->subscription_capacity * 2 : 1;
+        s->subscriptions = xrealloc(s->subscriptions, s->subscription_capacity * sizeof(struct subscription *));
+    }
+    s->subscriptions[s->subscription_count++] = sub;
+    metric_add(M_SUBSCRIPTIONS, 1);
+}
+
+void session_subscribe(struct session *s, const struct subscribe_request *request)
+{
+    enum crier_error error = may_subscribe(s, request);
+    struct loop_channel *c = error == CRIER_OK ? loop_channel_get(s->loop, request->channel, &error) : NULL;
+    if (!c) {
+        s->wire->subscribe_failed(s, request->channel, error, NULL);
+        return;
+    }
+    struct subscription *sub = xcalloc(1, sizeof *sub);
+    sub->session = s;
+    sub->form = channel_form_get(c, s->form);
+    add_subscription(s, sub);
+    subscription_start(sub, request);
+}
+
+void session_forget(struct session *s, struct subscription *sub)
+{
+    for (uint32_t i = 0; i < s->subscription_count; i++) {
+        if (s->subscriptions[i] != sub)
+            continue;
+        s->subscriptions[i] = s->subscriptions[--s->subscription_count];
+        metric_add(M_SUBSCRIPTIONS, -1);
+        break;
+    }
+    subscription_end(sub);
+}
+
+bool session_unsubscribe(struct session *s, struct bytes channel)
+{
+    struct subscription *sub = session_subscription(s, channel);
+    if (!sub)
+        return false;
+    session_forget(s, sub);
+    return true;
+}
+
+void session_set_form(struct session *s, enum frame_form form)
+{
+    s->form_known = true;
+    if (s->form == form)
+        return;
+    s->form = form;
+    for (uint32_t i = 0; i < s->subscription_count; i++)
+        subscription_change_form(s->subscriptions[i], form);
+}

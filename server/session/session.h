@@ -1,0 +1,85 @@
+/* A session: one connected client of whatever wire, with its subscriptions and what is still to be sent to it.
+ *
+ * Belongs to its loop and is used on that thread only; it lives from the accepted upgrade to the closed connection. Other
+ * threads name it by its key. */
+#ifndef CRIER_SESSION_SESSION_H
+#define CRIER_SESSION_SESSION_H
+
+#include <uthash.h>
+
+#include "loop/loop.h"
+
+#define SESSION_ID_SIZE 20
+
+struct session;
+
+/* What a wire does when the engine has news for its client. Any thread calls none of these. */
+struct wire_ops {
+    /* The subscription is live; the result's block follows by itself. */
+    void (*subscribed)(struct session *s, struct subscription *sub, const struct hub_subscribe *result);
+    void (*subscribe_failed)(struct session *s, struct bytes channel, enum crier_error error, const char *detail);
+    /* Offsets `first` to `last` were lost for this client; live again from there. */
+    void (*gap)(struct session *s, struct bytes channel, int64_t first, int64_t last);
+    /* The server ended the subscription; code 2500: subscribe again with the last position. */
+    void (*unsubscribed)(struct session *s, struct bytes channel, int code, const char *reason);
+    void (*free)(struct session *s); /* the wire's own state */
+};
+
+struct outbox_item;
+
+struct session {
+    uint64_t key;
+    struct loop *loop;
+    struct ws_conn *conn;
+    const struct wire_ops *wire;
+    void *wire_state;
+    enum frame_form form;
+    bool form_known;  /* the client has spoken, or said it in the query */
+    bool counted_behind;
+    bool closing;
+    uint32_t subscription_count, subscription_capacity;
+    struct subscription **subscriptions;
+    struct outbox_item *outbox_first, *outbox_last; /* not empty only while the socket takes no more */
+    size_t outbox_bytes;
+    char *user;   /* "" anonymous */
+    char *claims; /* JSON object; NULL none */
+    char *name;   /* shown by presence beside the user; NULL none */
+    char *query;  /* of the request that opened it, raw; NULL none */
+    void *module_data;
+    UT_hash_handle hh;
+    char id[SESSION_ID_SIZE];
+};
+
+struct session *session_new(struct loop *l, const struct wire_ops *wire, const char *user, const char *claims);
+/* After the connection is gone (or never was): ends the subscriptions and frees. */
+void session_free(struct session *s);
+struct session *session_find(struct loop *l, uint64_t key);
+
+/* Sends whole frames now or, when the socket takes no more, keeps them within limits.outbox_bytes; beyond that the
+ * session is closed with 3008. */
+void session_send(struct session *s, struct bytes frames);
+/* The same for a block, which is shared, not copied, and does not count against the bound. Takes the reference. */
+void session_send_block(struct session *s, struct frame_block *block);
+/* Sends everything that the session is behind. */
+void session_flush(struct session *s);
+/* The socket takes data again. */
+void session_on_writable(struct session *s);
+void session_close(struct session *s, int code, const char *reason);
+static inline bool session_can_send(const struct session *s)
+{
+    return !s->closing && s->conn && !ws_blocked(s->conn);
+}
+/* Writes whole frames; keeps the metrics. */
+void session_write(struct session *s, struct bytes frames);
+
+/* Checks rights, limits and duplicates; answers through the wire. */
+void session_subscribe(struct session *s, const struct subscribe_request *request);
+/* False when there is no such subscription. */
+bool session_unsubscribe(struct session *s, struct bytes channel);
+struct subscription *session_subscription(struct session *s, struct bytes channel);
+/* Changes the form: subscriptions go on at their positions in the new one. */
+void session_set_form(struct session *s, enum frame_form form);
+/* Forgets a subscription that ended by itself. */
+void session_forget(struct session *s, struct subscription *sub);
+
+#endif
