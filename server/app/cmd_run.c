@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "app.h"
 #include "bridge_check.h"
 #include "cli.h"
 
@@ -14,9 +15,12 @@ int cmd_run(int argc, char **argv)
     if (config)
         bridge_check_all(config, &faults, &notes);
     fwrite(faults.data, 1, faults.len, stderr);
-    config_free(config);
-    if (faults.len)
+    if (faults.len) {
+        config_free(config);
         return CLI_CONFIG;
-    fputs("crier: this build cannot serve yet\n", stderr);
-    return CLI_UNAVAILABLE;
+    }
+    log_setup(config->log.level, config->log.format);
+    r = app_run(config, options.ready_file);
+    config_free(config);
+    return r;
 }

@@ -47,7 +47,7 @@ enum {
 static const struct config_key server_keys[] = {
     {.name = "listen", .type = CONFIG_TYPE_ADDRESS, .offset = AT(listen), .preset = "\"127.0.0.1:8800\"",
      .reason = "address of the listener; port 0 takes a free one"},
-    NUMBER(INT, loops, "0", 0, 256, "threads that serve sessions; 0: one a core"),
+    NUMBER(INT, loops, "0", 0, 64, "threads that serve sessions; 0: one a core"),
     PATH(web, "folder of static front ends, served at /; empty: none"),
     TEXT(node_id, "\"\"", "name of this process in client ids and logs; empty: host name and a random part"),
     PATH(driver_dir, "folder of the drivers; empty: drivers/ beside the binary, then the installed place"),

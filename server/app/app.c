@@ -1,0 +1,265 @@
+#include "app.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "api/routes.h"
+#include "app/cli.h"
+#include "hub/bridge_instance.h"
+#include "wire/schema.h"
+#include "wire/typed_wire.h"
+
+#define CLOSE_MS 10000    /* for producers to flush */
+#define REQUIRED_MS 30000 /* a bridge marked required has this long to be ready once */
+
+struct run {
+    struct app app;
+    uv_loop_t uv;
+    uv_signal_t term, interrupt, hang_up;
+    uv_timer_t required;
+    int signals;
+    int exit_code;
+    bool stopping;
+};
+
+/* ---- starting ---- */
+
+static void raise_fd_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+}
+
+static void collect_routes(struct app *app)
+{
+    const size_t count = api_route_count + app->modules.route_count;
+    app->routes = xcalloc(count, sizeof *app->routes);
+    for (size_t i = 0; i < api_route_count; i++)
+        app->routes[app->route_count++] = api_routes[i];
+    for (size_t i = 0; i < app->modules.route_count; i++) {
+        struct module_route *r = &app->modules.routes[i];
+        app->routes[app->route_count++] = (struct http_route){
+            .method = r->method, .pattern = r->pattern, .fn = module_route_serve, .arg = r, .cors = true};
+    }
+    app->endpoints[app->endpoint_count++] = &typed_ws_ops;
+}
+
+static size_t loop_count_of(const struct config *config)
+{
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+    size_t n = config->server.loops ? (size_t)config->server.loops : cores > 0 ? (size_t)cores : 1;
+    return n > LOOPS_MAX ? LOOPS_MAX : n;
+}
+
+/* Network contexts are made one after the other; the first decides the port when it was 0. */
+static int start_loops(struct app *app, char *error, size_t error_size)
+{
+    size_t wanted = loop_count_of(app->config);
+    app->loops = xcalloc(wanted, sizeof *app->loops);
+    for (size_t i = 0; i < wanted; i++) {
+        int r = loop_init(&app->loops[i], app, (unsigned)i, error, error_size);
+        if (r < 0)
+            return r;
+        app->loop_count++;
+        app->port = net_port(app->loops[i].net);
+    }
+    for (size_t i = 0; i < app->loop_count; i++) {
+        int r = loop_start(&app->loops[i]);
+        if (r < 0) {
+            snprintf(error, error_size, "cannot start a thread: %s", strerror(-r));
+            return r;
+        }
+    }
+    return 0;
+}
+
+static int announce(const struct app *app, const char *ready_file)
+{
+    char line[200], host[128];
+    const char *listen = app->config->server.listen;
+    const char *colon = strrchr(listen, ':');
+    snprintf(host, sizeof host, "%.*s", colon ? (int)(colon - listen) : (int)strlen(listen), listen);
+    if (!*host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "[::]") == 0)
+        snprintf(host, sizeof host, "127.0.0.1");
+    snprintf(line, sizeof line, "crier ready at %s://%s:%u\n", *app->config->server.tls_cert ? "https" : "http", host,
+             app->port);
+    fputs(line, stdout);
+    fflush(stdout);
+    if (!ready_file)
+        return 0;
+    FILE *f = fopen(ready_file, "w");
+    if (!f)
+        return -errno;
+    fputs(line, f);
+    return fclose(f) == 0 ? 0 : -errno;
+}
+
+/* ---- stopping: sessions first, then the bridges, then the loops ---- */
+
+static void close_run(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+/* No broker has anything to say any more: the loops can end, and with them the last senders to the hub. */
+static void on_hub_closed(struct hub *hub)
+{
+    struct run *run = hub->loop->data;
+    for (size_t i = 0; i < run->app.loop_count; i++)
+        loop_end(&run->app.loops[i]);
+    hub_done(hub);
+    uv_walk(&run->uv, close_run, NULL);
+}
+
+/* Producers are flushed after the sessions are gone, so that what those sent last is in the broker, too. */
+static void on_loop_drained(struct app *app)
+{
+    if (++app->loops_drained == app->loop_count)
+        hub_close(&app->hub, CLOSE_MS, on_hub_closed);
+}
+
+static void begin_stop(struct run *run)
+{
+    uint64_t drain_ms = (uint64_t)run->app.config->server.drain_ms;
+    if (run->stopping)
+        return;
+    run->stopping = true;
+    log_info("stopping", LOG_INT("drain_ms", drain_ms));
+    run->app.hub.draining = true;
+    atomic_store(&run->app.draining, true);
+    for (size_t i = 0; i < run->app.loop_count; i++)
+        loop_drain(&run->app.loops[i], drain_ms);
+}
+
+static void cut(struct run *run)
+{
+    log_warn("second signal: cutting connections", LOG_INT("signals", run->signals));
+    for (size_t i = 0; i < run->app.loop_count; i++)
+        loop_drain(&run->app.loops[i], 0);
+}
+
+static void on_signal(uv_signal_t *handle, int number)
+{
+    struct run *run = handle->data;
+    (void)number;
+    switch (++run->signals) {
+    case 1:
+        begin_stop(run);
+        break;
+    case 2:
+        cut(run);
+        break;
+    default:
+        _exit(1);
+    }
+}
+
+static void on_hang_up(uv_signal_t *handle, int number)
+{
+    (void)handle, (void)number; /* a closed terminal must not end the server */
+}
+
+static void on_required_late(uv_timer_t *timer)
+{
+    struct run *run = timer->data;
+    for (size_t i = 0; i < run->app.hub.bridge_count; i++) {
+        const struct bridge_instance *b = &run->app.hub.bridges[i];
+        if (!b->config->required || b->was_ready)
+            continue;
+        log_error("a required bridge stayed away", LOG_STR("bridge", b->config->name), LOG_STR("reason", b->reason));
+        run->exit_code = CLI_UNAVAILABLE;
+    }
+    if (run->exit_code)
+        begin_stop(run);
+}
+
+static void init_handles(struct run *run)
+{
+    static const struct {
+        int number;
+        uv_signal_cb fn;
+    } signals[] = {{SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_hang_up}};
+    uv_signal_t *const handles[] = {&run->term, &run->interrupt, &run->hang_up};
+
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        uv_signal_init(&run->uv, handles[i]);
+        handles[i]->data = run;
+        uv_signal_start(handles[i], signals[i].fn, signals[i].number);
+    }
+    uv_timer_init(&run->uv, &run->required);
+    run->required.data = run;
+    uv_timer_start(&run->required, on_required_late, REQUIRED_MS, 0);
+}
+
+/* ---- the whole ---- */
+
+static int start(struct run *run, char *error, size_t error_size)
+{
+    struct app *app = &run->app;
+    if (modules_load(&app->modules, app, error, error_size) < 0)
+        return -EINVAL;
+    frame_set_transcoder(schema_transcode_frame, &app->modules);
+    collect_routes(app);
+    app->net_shared = net_shared_new(app->config);
+    app->on_loop_drained = on_loop_drained;
+    if (hub_init(&app->hub, &run->uv, app->config, error, error_size) < 0)
+        return -EINVAL;
+    return start_loops(app, error, error_size);
+}
+
+static void release(struct run *run)
+{
+    struct app *app = &run->app;
+    for (size_t i = 0; i < app->loop_count; i++)
+        loop_done(&app->loops[i]);
+    hub_free(&app->hub);
+    modules_done(&app->modules);
+    net_shared_free(app->net_shared);
+    free(app->loops);
+    free(app->routes);
+    uv_loop_close(&run->uv);
+    free(run);
+}
+
+int app_run(const struct config *config, const char *ready_file)
+{
+    struct run *run = xcalloc(1, sizeof *run);
+    char error[600] = "";
+
+    signal(SIGPIPE, SIG_IGN);
+    prctl(PR_SET_DUMPABLE, 0); /* secrets stay out of core files */
+    raise_fd_limit();
+    json_object_seed(0);
+    run->app.config = config;
+    uv_loop_init(&run->uv);
+    run->uv.data = run;
+    init_handles(run);
+    if (start(run, error, sizeof error) < 0) {
+        fprintf(stderr, "%s\n", error);
+        return CLI_CONFIG; /* the process ends: what was started so far goes with it */
+    }
+    if (announce(&run->app, ready_file) < 0) {
+        fprintf(stderr, "cannot write the ready file %s: %s\n", ready_file, strerror(errno));
+        return CLI_CONFIG;
+    }
+    if (config->debug.echo || config->debug.insecure)
+        log_warn("NOT FOR PRODUCTION: [debug] is on", LOG_STR("echo", config->debug.echo ? "true" : "false"),
+                 LOG_STR("insecure", config->debug.insecure ? "true" : "false"));
+    uv_run(&run->uv, UV_RUN_DEFAULT);
+    int exit_code = run->exit_code;
+    release(run);
+    log_info("stopped", LOG_INT("exit", exit_code));
+    return exit_code;
+}

@@ -1,0 +1,274 @@
+/* The calls of <crier/crier.h> that handlers and hooks make while the server runs. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "app/app.h"
+#include "hub/publish.h"
+#include "proto/http1.h"
+#include "session/session.h"
+#include "wire/typed_wire.h"
+
+static struct session *session_of(struct crier_session *s)
+{
+    return (struct session *)s;
+}
+
+static struct bytes import_bytes(struct crier_bytes b)
+{
+    return (struct bytes){b.data, b.len};
+}
+
+/* ---- requests and sessions ---- */
+
+struct crier_session *crier_request_session(struct crier_request *r)
+{
+    return (struct crier_session *)r->session;
+}
+
+uint32_t crier_request_type(struct crier_request *r)
+{
+    return r->type;
+}
+
+struct crier_bytes crier_request_id(struct crier_request *r)
+{
+    return (struct crier_bytes){r->id.data, r->id.len};
+}
+
+struct crier *crier_session_server(struct crier_session *s)
+{
+    const struct modules *m = &session_of(s)->loop->app->modules;
+    return m->count ? m->loaded[0] : NULL;
+}
+
+const char *crier_session_id(struct crier_session *s)
+{
+    return session_of(s)->id;
+}
+
+uint64_t crier_session_key(struct crier_session *s)
+{
+    return session_of(s)->key;
+}
+
+const char *crier_session_user(struct crier_session *s)
+{
+    return session_of(s)->user;
+}
+
+bool crier_session_query(struct crier_session *s, const char *name, char *out, size_t size)
+{
+    const char *query = session_of(s)->query;
+    CLEANUP_BUF value = BUF_INIT;
+    if (!query || http1_query_get(bytes_of(query), name, &value) < 0 || value.len >= size)
+        return false;
+    if (value.len)
+        memcpy(out, value.data, value.len);
+    out[value.len] = 0;
+    return true;
+}
+
+void crier_session_set_name(struct crier_session *s, const char *name)
+{
+    struct session *session = session_of(s);
+    free(session->name);
+    session->name = bytes_dup((struct bytes){name, strnlen(name, 127)});
+}
+
+void crier_session_set_data(struct crier_session *s, void *data)
+{
+    session_of(s)->module_data = data;
+}
+
+void *crier_session_data(struct crier_session *s)
+{
+    return session_of(s)->module_data;
+}
+
+void crier_reply(struct crier_request *r, uint32_t type, struct crier_bytes payload)
+{
+    typed_send(r->session, type, r->id, r->handler->codec, import_bytes(payload));
+}
+
+void crier_reply_error(struct crier_request *r, int code, const char *message)
+{
+    typed_reply_error(r->session, r->id, (enum crier_error)code, message);
+}
+
+void crier_reply_ok(struct crier_request *r)
+{
+    typed_reply_ok(r->session, r->id);
+}
+
+/* ---- to sessions wherever they are ---- */
+
+struct send_message {
+    struct inbox_message message; /* first */
+    enum { TO_SESSION, TO_USER, TO_ALL, TO_CLOSE } target;
+    uint64_t key;
+    uint32_t type;
+    int code;
+    char *user; /* or the reason of a close */
+    struct blob *payload;
+};
+
+static void send_to(struct session *s, const struct send_message *m)
+{
+    if (m->target == TO_CLOSE)
+        session_close(s, m->code, m->user);
+    else
+        typed_send(s, m->type, BYTES_NULL, CRIER_JSON, blob_bytes(m->payload));
+}
+
+static void deliver_send(struct inbox_message *message, void *owner)
+{
+    struct send_message *m = (struct send_message *)message;
+    struct loop *l = owner;
+    struct session *s, *next;
+
+    if (m->target == TO_SESSION || m->target == TO_CLOSE) {
+        s = session_find(l, m->key);
+        if (s && s->conn)
+            send_to(s, m);
+    } else {
+        HASH_ITER(hh, l->sessions, s, next)
+            if (s->conn && (m->target == TO_ALL || strcmp(s->user, m->user) == 0))
+                send_to(s, m);
+    }
+    blob_unref(m->payload);
+    free(m->user);
+    free(m);
+}
+
+static void post_send(struct loop *l, const struct send_message *m)
+{
+    struct send_message *copy = xmalloc(sizeof *copy);
+    *copy = *m;
+    copy->message.deliver = deliver_send;
+    copy->user = xstrdup(m->user);
+    copy->payload = m->payload ? blob_ref(m->payload) : NULL;
+    loop_post(l, &copy->message);
+}
+
+static struct loop *loop_of_key(struct app *app, uint64_t key)
+{
+    return key >> 56 < app->loop_count ? &app->loops[key >> 56] : NULL;
+}
+
+void crier_send(struct crier *c, uint64_t session_key, uint32_t type, struct crier_bytes payload)
+{
+    struct loop *l = loop_of_key(c->app, session_key);
+    struct send_message m = {.target = TO_SESSION, .key = session_key, .type = type};
+    if (!l)
+        return;
+    m.payload = blob_copy(import_bytes(payload));
+    post_send(l, &m);
+    blob_unref(m.payload);
+}
+
+static void post_to_all_loops(struct crier *c, struct send_message *m, struct crier_bytes payload)
+{
+    m->payload = blob_copy(import_bytes(payload));
+    for (size_t i = 0; i < c->app->loop_count; i++)
+        post_send(&c->app->loops[i], m);
+    blob_unref(m->payload);
+}
+
+void crier_send_user(struct crier *c, const char *user, uint32_t type, struct crier_bytes payload)
+{
+    struct send_message m = {.target = TO_USER, .user = (char *)user, .type = type};
+    post_to_all_loops(c, &m, payload);
+}
+
+void crier_broadcast(struct crier *c, uint32_t type, struct crier_bytes payload)
+{
+    struct send_message m = {.target = TO_ALL, .type = type};
+    post_to_all_loops(c, &m, payload);
+}
+
+void crier_disconnect(struct crier *c, uint64_t session_key, int code, const char *reason)
+{
+    struct loop *l = loop_of_key(c->app, session_key);
+    const struct send_message m = {.target = TO_CLOSE, .key = session_key, .code = code, .user = (char *)reason};
+    if (l)
+        post_send(l, &m);
+}
+
+/* ---- publishing and subscribing ---- */
+
+struct publish_callback {
+    crier_publish_fn fn;
+    void *arg;
+};
+
+static void on_published(struct hub_call *call, void *owner)
+{
+    struct hub_publish *p = (struct hub_publish *)call;
+    struct publish_callback *callback = p->arg;
+    const struct crier_publish_result result = {
+        .error = p->error,
+        .message = *p->detail ? p->detail : p->error ? crier_error_info(p->error)->message : "",
+        .partition = p->partition,
+        .offset = p->offset,
+        .epoch = p->epoch,
+    };
+    (void)owner;
+    if (callback->fn)
+        callback->fn(&result, callback->arg);
+    free(callback);
+    hub_publish_free(p);
+}
+
+static _Thread_local struct loop *current_loop;
+
+void modules_enter_loop(struct loop *l)
+{
+    current_loop = l;
+}
+
+static void fill(struct hub_publish *p, const struct crier_publication *from)
+{
+    p->has_key = from->key.data != NULL;
+    buf_append_bytes(&p->key, import_bytes(from->key));
+    if (from->message_id)
+        p->message_id = xstrdup(from->message_id);
+    if (from->user) {
+        free(p->user);
+        p->user = xstrdup(from->user);
+    }
+}
+
+void crier_publish(struct crier *c, const struct crier_publication *from, crier_publish_fn fn, void *arg)
+{
+    struct hub_publish *p = hub_publish_new(current_loop ? &current_loop->inbox : NULL, bytes_of(from->channel),
+                                            import_bytes(from->payload), on_published);
+    struct publish_callback *callback = xmalloc(sizeof *callback);
+    *callback = (struct publish_callback){fn, arg};
+    p->arg = callback;
+    fill(p, from);
+    hub_call_post(&c->app->hub, &p->call);
+}
+
+void crier_publish_reply(struct crier_request *r, const struct crier_publication *from)
+{
+    struct hub_publish *p =
+        typed_publish_new(r->session, r->id, bytes_of(from->channel), import_bytes(from->payload));
+    fill(p, from);
+    typed_publish_post(r->session, p);
+}
+
+void crier_subscribe(struct crier_session *s, const char *channel, const struct crier_subscribe_options *options)
+{
+    const struct subscribe_request q = {
+        .channel = bytes_of(channel),
+        .epoch = options ? options->epoch : NULL,
+        .offset = options ? options->offset : 0,
+        .history = options ? options->history : 0,
+    };
+    session_subscribe(session_of(s), &q);
+}
+
+void crier_unsubscribe(struct crier_session *s, const char *channel)
+{
+    session_unsubscribe(session_of(s), bytes_of(channel));
+}

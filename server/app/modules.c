@@ -1,0 +1,279 @@
+#include "modules.h"
+
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "app/app.h"
+
+#ifndef CRIER_MODULE_DIR
+#define CRIER_MODULE_DIR "/usr/lib/crier/modules"
+#endif
+
+/* ---- registering, while a module sets up ---- */
+
+int crier_handle(struct crier *c, uint32_t type, const char *name, enum crier_codec codec, crier_handler_fn fn, void *arg)
+{
+    struct modules *m = &c->app->modules;
+    struct handler *h, *next;
+    if (type >= TYPED_RESERVED)
+        return -EINVAL;
+    HASH_ITER(hh, m->handlers, h, next)
+        if (h->type == type || strcmp(h->name, name) == 0)
+            return -EEXIST;
+    h = xcalloc(1, sizeof *h);
+    h->type = type;
+    h->name = xstrdup(name);
+    h->codec = codec;
+    h->fn = fn;
+    h->arg = arg;
+    HASH_ADD(hh, m->handlers, type, sizeof h->type, h);
+    return 0;
+}
+
+int crier_message_schema(struct crier *c, uint32_t type, const void *descriptor)
+{
+    struct modules *m = &c->app->modules;
+    if (modules_schema(m, type))
+        return -EEXIST;
+    struct schema *s = xcalloc(1, sizeof *s);
+    s->type = type;
+    s->descriptor = descriptor;
+    HASH_ADD(hh, m->schemas, type, sizeof s->type, s);
+    return 0;
+}
+
+static struct module_hook *add_hook(struct crier *c, struct module_hook **hooks, size_t *count, void *arg)
+{
+    *hooks = xrealloc(*hooks, (*count + 1) * sizeof **hooks);
+    struct module_hook *h = &(*hooks)[(*count)++];
+    *h = (struct module_hook){.module = c, .arg = arg};
+    return h;
+}
+
+void crier_on_connect(struct crier *c, crier_connect_fn fn, void *arg)
+{
+    struct modules *m = &c->app->modules;
+    add_hook(c, &m->connect, &m->connect_count, arg)->fn.connect = fn;
+}
+
+void crier_on_open(struct crier *c, crier_session_fn fn, void *arg)
+{
+    struct modules *m = &c->app->modules;
+    add_hook(c, &m->open, &m->open_count, arg)->fn.open = fn;
+}
+
+void crier_on_disconnect(struct crier *c, crier_disconnect_fn fn, void *arg)
+{
+    struct modules *m = &c->app->modules;
+    add_hook(c, &m->disconnect, &m->disconnect_count, arg)->fn.disconnect = fn;
+}
+
+int crier_route(struct crier *c, const char *method, const char *pattern, crier_http_fn fn, void *arg)
+{
+    struct modules *m = &c->app->modules;
+    m->routes = xrealloc(m->routes, (m->route_count + 1) * sizeof *m->routes);
+    m->routes[m->route_count++] =
+        (struct module_route){.method = xstrdup(method), .pattern = xstrdup(pattern), .fn = fn, .arg = arg};
+    return 0;
+}
+
+const char *crier_module_option(struct crier *c, const char *key)
+{
+    for (size_t i = 0; i < c->config->option_count; i++)
+        if (strcmp(c->config->options[i].name, key) == 0)
+            return c->config->options[i].value;
+    return NULL;
+}
+
+void crier_module_fail(struct crier *c, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(c->failure, sizeof c->failure, format, args);
+    va_end(args);
+}
+
+/* ---- loading ---- */
+
+static void beside_binary(struct buf *out)
+{
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+    while (n > 0 && path[n - 1] != '/')
+        n--;
+    buf_append(out, path, n > 0 ? (size_t)n : 0);
+    buf_append_str(out, "modules");
+}
+
+static void *open_library(const struct config *config, const char *name, char *error, size_t error_size)
+{
+    CLEANUP_BUF beside = BUF_INIT;
+    beside_binary(&beside);
+    buf_append(&beside, "", 1);
+    const char *const dirs[] = {config->server.module_dir && *config->server.module_dir ? config->server.module_dir : beside.data, CRIER_MODULE_DIR};
+
+    for (size_t i = 0; i < sizeof dirs / sizeof *dirs; i++) {
+        CLEANUP_BUF path = BUF_INIT;
+        buf_printf(&path, "%s/%s.so", dirs[i], name);
+        if (access(path.data, R_OK) < 0)
+            continue;
+        void *library = dlopen(path.data, RTLD_NOW | RTLD_LOCAL);
+        if (!library)
+            snprintf(error, error_size, "%s", dlerror());
+        return library;
+    }
+    snprintf(error, error_size, "no %s.so in %s or %s", name, dirs[0], dirs[1]);
+    return NULL;
+}
+
+static int load(struct modules *m, const struct config_module *config, char *error, size_t error_size)
+{
+    struct crier *c = xcalloc(1, sizeof *c);
+    c->app = m->app;
+    c->config = config;
+    m->loaded = xrealloc(m->loaded, (m->count + 1) * sizeof(struct crier *));
+    m->loaded[m->count++] = c;
+
+    c->library = open_library(m->app->config, config->name, error, error_size);
+    if (!c->library)
+        return -ENOENT;
+    const int *abi = dlsym(c->library, "crier_module_abi");
+    union {
+        void *object;
+        crier_module_init_fn fn;
+    } init = {dlsym(c->library, "crier_module_init")};
+    if (!abi || *abi != CRIER_MODULE_ABI || !init.fn) {
+        snprintf(error, error_size, "%s.so is no module for this version of crier", config->name);
+        return -ELIBBAD;
+    }
+    int r = init.fn(c);
+    if (r < 0)
+        snprintf(error, error_size, "%s", *c->failure ? c->failure : strerror(-r));
+    return r;
+}
+
+int modules_load(struct modules *m, struct app *app, char *error, size_t error_size)
+{
+    m->app = app;
+    for (size_t i = 0; i < app->config->module_count; i++) {
+        const struct config_module *config = &app->config->modules[i];
+        char reason[300];
+        int r = load(m, config, reason, sizeof reason);
+        if (r < 0) {
+            snprintf(error, error_size, "%s:%d module \"%s\": %s", app->config->path, config->line, config->name, reason);
+            return r;
+        }
+    }
+    return 0;
+}
+
+void modules_done(struct modules *m)
+{
+    struct handler *h, *next_handler;
+    struct schema *s, *next_schema;
+    HASH_ITER(hh, m->handlers, h, next_handler)
+    {
+        HASH_DEL(m->handlers, h);
+        free(h->name);
+        free(h);
+    }
+    HASH_ITER(hh, m->schemas, s, next_schema)
+    {
+        HASH_DEL(m->schemas, s);
+        free(s);
+    }
+    for (size_t i = 0; i < m->route_count; i++) {
+        free(m->routes[i].method);
+        free(m->routes[i].pattern);
+    }
+    for (size_t i = 0; i < m->count; i++) {
+        if (m->loaded[i]->library)
+            dlclose(m->loaded[i]->library);
+        free(m->loaded[i]);
+    }
+    free(m->routes);
+    free(m->connect);
+    free(m->open);
+    free(m->disconnect);
+    free(m->loaded);
+}
+
+const struct handler *modules_handler(const struct modules *m, uint32_t type)
+{
+    struct handler *h;
+    HASH_FIND(hh, m->handlers, &type, sizeof type, h);
+    return h;
+}
+
+const void *modules_schema(const struct modules *m, uint32_t type)
+{
+    struct schema *s;
+    HASH_FIND(hh, m->schemas, &type, sizeof type, s);
+    return s ? s->descriptor : NULL;
+}
+
+/* ---- REST ---- */
+
+struct crier_http {
+    struct http_request *request;
+    bool answered;
+};
+
+static struct crier_bytes export_bytes(struct bytes b)
+{
+    return (struct crier_bytes){b.data, b.len};
+}
+
+struct crier_bytes crier_http_path(struct crier_http *h)
+{
+    return export_bytes(http_path(h->request));
+}
+
+struct crier_bytes crier_http_rest(struct crier_http *h)
+{
+    return export_bytes(http_path_rest(h->request));
+}
+
+bool crier_http_query(struct crier_http *h, const char *name, char *out, size_t size)
+{
+    CLEANUP_BUF value = BUF_INIT;
+    if (http_query_get(h->request, name, &value) < 0 || value.len >= size)
+        return false;
+    if (value.len)
+        memcpy(out, value.data, value.len);
+    out[value.len] = 0;
+    return true;
+}
+
+struct crier_bytes crier_http_header(struct crier_http *h, const char *name)
+{
+    return export_bytes(http_header_get(h->request, name));
+}
+
+struct crier_bytes crier_http_body(struct crier_http *h)
+{
+    return export_bytes(http_body(h->request));
+}
+
+void crier_http_reply(struct crier_http *h, int status, const char *content_type, struct crier_bytes body)
+{
+    if (h->answered)
+        return;
+    h->answered = true;
+    const struct http_reply reply = {
+        .status = status, .content_type = content_type, .body = {body.data ? body.data : "", body.len}};
+    http_respond(h->request, &reply);
+}
+
+void module_route_serve(struct http_request *r, void *arg)
+{
+    struct module_route *route = arg;
+    struct crier_http h = {.request = r};
+    route->fn(&h, route->arg);
+    if (!h.answered)
+        http_respond_error(r, CRIER_ERR_INTERNAL, "the module did not answer");
+}

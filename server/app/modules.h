@@ -1,0 +1,76 @@
+/* Modules: loads the shared objects that [[module]] names and keeps what they register.
+ *
+ * Filled on the main thread before others start, read-only afterwards. Implements the functions of <crier/crier.h>. */
+#ifndef CRIER_APP_MODULES_H
+#define CRIER_APP_MODULES_H
+
+#include <uthash.h>
+
+#include "config/config.h"
+#include "crier/crier.h"
+#include "net/net.h"
+
+struct app;
+struct session;
+
+struct handler {
+    uint32_t type;
+    char *name;
+    enum crier_codec codec;
+    crier_handler_fn fn;
+    void *arg;
+    UT_hash_handle hh;
+};
+
+struct schema {
+    uint32_t type;
+    const void *descriptor;
+    UT_hash_handle hh;
+};
+
+struct crier { /* one loaded module */
+    struct app *app;
+    const struct config_module *config;
+    void *library;
+    char failure[200];
+};
+
+struct module_hook {
+    struct crier *module;
+    void *arg;
+    union {
+        crier_connect_fn connect;
+        crier_session_fn open;
+        crier_disconnect_fn disconnect;
+    } fn;
+};
+
+struct module_route {
+    char *method, *pattern;
+    crier_http_fn fn;
+    void *arg;
+};
+
+struct modules {
+    struct app *app;
+    struct crier **loaded;
+    size_t count;
+    struct handler *handlers;
+    struct schema *schemas;
+    struct module_hook *connect, *open, *disconnect;
+    size_t connect_count, open_count, disconnect_count;
+    struct module_route *routes;
+    size_t route_count;
+};
+
+int modules_load(struct modules *m, struct app *app, char *error, size_t error_size);
+void modules_done(struct modules *m);
+const struct handler *modules_handler(const struct modules *m, uint32_t type);
+const void *modules_schema(const struct modules *m, uint32_t type);
+/* HTTP handler of every module route; `arg` is its struct module_route. */
+/* On each loop thread before it runs: where callbacks of crier_publish() come back. */
+struct loop;
+void modules_enter_loop(struct loop *l);
+void module_route_serve(struct http_request *r, void *arg);
+
+#endif

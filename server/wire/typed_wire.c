@@ -1,0 +1,374 @@
+#include "typed_wire.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "app/app.h"
+#include "proto/json_scan.h"
+#include "util/metrics.h"
+#include "util/token.h"
+#include "wire/schema.h"
+
+/* ---- before the upgrade ---- */
+
+static struct bytes trim(struct bytes s)
+{
+    while (s.len && (s.data[0] == ' ' || s.data[0] == '\t'))
+        s = (struct bytes){s.data + 1, s.len - 1};
+    while (s.len && (s.data[s.len - 1] == ' ' || s.data[s.len - 1] == '\t'))
+        s.len--;
+    return s;
+}
+
+/* Calls for each entry of a comma list until `found` says yes. */
+static struct bytes next_protocol(struct bytes *list)
+{
+    const char *comma = list->len ? memchr(list->data, ',', list->len) : NULL;
+    size_t len = comma ? (size_t)(comma - list->data) : list->len;
+    struct bytes item = trim((struct bytes){list->data, len});
+    *list = comma ? (struct bytes){comma + 1, list->len - len - 1} : BYTES_NULL;
+    return item;
+}
+
+static int64_t now_s(void)
+{
+    return (int64_t)time(NULL);
+}
+
+/* Finds a token: Authorization, then a subprotocol that verifies, then ?token=. */
+static bool authenticate(struct http_request *r, const struct config *config, struct ws_verdict *v,
+                         struct token_claims *claims)
+{
+    struct bytes header = http_header_get(r, "authorization");
+    struct bytes protocols = http_header_get(r, "sec-websocket-protocol");
+    const char *reason = "no token";
+    CLEANUP_BUF query = BUF_INIT;
+    bool offered = false;
+
+    if (!config->hmac_secret)
+        return config->auth.anonymous;
+    if (header.len > 7 && strncasecmp(header.data, "bearer ", 7) == 0) {
+        struct bytes token = {header.data + 7, header.len - 7};
+        offered = true;
+        if (token_verify(config->hmac_secret, token, now_s(), TOKEN_LEEWAY_S, claims, &reason) == 0)
+            return true;
+    }
+    while (protocols.data) {
+        struct bytes item = next_protocol(&protocols);
+        bool is_token = item.len && memchr(item.data, '.', item.len);
+        offered |= is_token;
+        if (is_token && token_verify(config->hmac_secret, item, now_s(), TOKEN_LEEWAY_S, claims, &reason) == 0) {
+            v->subprotocol = item;
+            return true;
+        }
+    }
+    if (http_query_get(r, "token", &query) == 0) {
+        offered = true;
+        if (token_verify(config->hmac_secret, buf_bytes(&query), now_s(), TOKEN_LEEWAY_S, claims, &reason) == 0)
+            return true;
+    }
+    if (offered)
+        log_info("token refused", LOG_BYTES("address", http_remote_address(r)), LOG_STR("reason", reason));
+    return !offered && config->auth.anonymous;
+}
+
+static struct crier_bytes export_bytes(struct bytes b)
+{
+    return (struct crier_bytes){b.data, b.len};
+}
+
+static struct crier_bytes connect_header(const struct crier_connect *c, const char *name)
+{
+    return export_bytes(http_header_get(c->impl, name));
+}
+
+static bool connect_query_get(const struct crier_connect *c, const char *name, char *out, size_t size)
+{
+    CLEANUP_BUF value = BUF_INIT;
+    if (http_query_get(c->impl, name, &value) < 0 || value.len >= size)
+        return false;
+    if (value.len)
+        memcpy(out, value.data, value.len);
+    out[value.len] = 0;
+    return true;
+}
+
+static void run_connect_hooks(struct http_request *r, const struct modules *m, const struct token_claims *claims,
+                              struct crier_connect_reply *reply)
+{
+    const struct crier_connect c = {
+        .path = export_bytes(http_path(r)),
+        .query = export_bytes(http_query(r)),
+        .subprotocols = export_bytes(http_header_get(r, "sec-websocket-protocol")),
+        .remote_address = export_bytes(http_remote_address(r)),
+        .user = claims->user,
+        .claims = claims->claims_json ? claims->claims_json : "{}",
+        .header = connect_header,
+        .query_get = connect_query_get,
+        .impl = r,
+    };
+    for (size_t i = 0; i < m->connect_count && reply->status == 101; i++)
+        m->connect[i].fn.connect(&c, reply, m->connect[i].arg);
+}
+
+/* ?format= and ?codec= say in what form to talk to a client that only listens; the first message decides otherwise. */
+static enum crier_error choose_form(struct http_request *r, struct session *s)
+{
+    static const struct {
+        const char *name;
+        enum frame_form form;
+    } formats[] = {{"binary", FORM_TYPED_BINARY}, {"text", FORM_TYPED_STRING}, {"object", FORM_TYPED_OBJECT}};
+    CLEANUP_BUF format = BUF_INIT;
+    CLEANUP_BUF codec = BUF_INIT;
+
+    s->form = FORM_TYPED_BINARY;
+    if (http_query_get(r, "format", &format) == 0) {
+        size_t i = 0;
+        while (i < 3 && !bytes_eq_str(buf_bytes(&format), formats[i].name))
+            i++;
+        if (i == 3)
+            return CRIER_ERR_BAD_REQUEST;
+        s->form = formats[i].form;
+        s->form_known = true;
+    }
+    if (http_query_get(r, "codec", &codec) == 0) {
+        bool protobuf = bytes_eq_str(buf_bytes(&codec), "protobuf") || bytes_eq_str(buf_bytes(&codec), "proto");
+        if ((!protobuf && !bytes_eq_str(buf_bytes(&codec), "json")) || (protobuf && s->form != FORM_TYPED_BINARY))
+            return CRIER_ERR_BAD_REQUEST;
+        if (protobuf)
+            s->form = FORM_TYPED_PROTOBUF;
+    }
+    return CRIER_OK;
+}
+
+static void refuse(struct ws_verdict *v, int status, const char *reason)
+{
+    v->status = status;
+    v->reason = reason;
+}
+
+static void on_upgrade(struct http_request *r, struct ws_verdict *v)
+{
+    struct loop *l = loop_of_request(r);
+    struct token_claims claims = {0};
+    struct crier_connect_reply reply = {.status = 101};
+
+    if (atomic_load(&l->app->draining)) {
+        refuse(v, 503, "shutting down");
+        v->retry_after_s = 1;
+        return;
+    }
+    if (!authenticate(r, l->app->config, v, &claims)) {
+        refuse(v, 401, "unauthorized");
+        return;
+    }
+    snprintf(reply.user, sizeof reply.user, "%s", claims.user);
+    run_connect_hooks(r, &l->app->modules, &claims, &reply);
+    if (reply.status != 101) {
+        refuse(v, reply.status, reply.reason ? reply.reason : "refused");
+        token_claims_done(&claims);
+        return;
+    }
+    struct session *s = session_new(l, &typed_wire_ops, reply.user, claims.claims_json);
+    token_claims_done(&claims);
+    if (choose_form(r, s) != CRIER_OK) {
+        session_free(s);
+        refuse(v, 400, "format is binary, text or object; codec is json or protobuf, the latter in binary form");
+        return;
+    }
+    if (http_query(r).len)
+        s->query = bytes_dup(http_query(r));
+    CLEANUP_BUF client = BUF_INIT;
+    if (http_query_get(r, "client", &client) == 0 && client.len && client.len <= 64)
+        s->wire_state = typed_state_new(buf_bytes(&client));
+    v->status = 101;
+    v->user = s;
+}
+
+/* ---- messages ---- */
+
+static void on_open(struct ws_conn *c)
+{
+    struct session *s = ws_user(c);
+    const struct modules *m = &s->loop->app->modules;
+    s->conn = c;
+    log_debug("session opened", LOG_STR("session", s->id), LOG_STR("user", s->user));
+    for (size_t i = 0; i < m->open_count && !s->closing; i++)
+        m->open[i].fn.open((struct crier_session *)s, m->open[i].arg);
+}
+
+static enum frame_form form_of(const struct session *s, enum typed_form form)
+{
+    if (form == TYPED_FORM_BINARY)
+        return s->form == FORM_TYPED_PROTOBUF ? FORM_TYPED_PROTOBUF : FORM_TYPED_BINARY;
+    return form == TYPED_FORM_TEXT_STRING ? FORM_TYPED_STRING : FORM_TYPED_OBJECT;
+}
+
+/* Payload in the handler's codec, whatever the session speaks. */
+static int to_handler_codec(struct crier_request *r, struct buf *scratch, const char **ret_reason)
+{
+    bool protobuf = r->session->form == FORM_TYPED_PROTOBUF;
+    bool wanted = r->handler->codec == CRIER_PROTOBUF;
+    const struct app *app = r->session->loop->app;
+    unsigned depth = (unsigned)app->config->limits.json_depth;
+
+    if (protobuf == wanted)
+        return protobuf ? 0 : json_check(r->payload, depth, JSON_STRICT, ret_reason);
+    int rc = wanted ? schema_to_protobuf(&app->modules, r->type, r->payload, scratch, ret_reason)
+                    : schema_to_json(&app->modules, r->type, r->payload, scratch, ret_reason);
+    r->payload = buf_bytes(scratch);
+    return rc;
+}
+
+static void dispatch(struct session *s, const struct typed_message *m)
+{
+    struct crier_request r = {.session = s, .type = m->type, .id = m->id, .payload = m->payload};
+    CLEANUP_BUF transcoded = BUF_INIT;
+    const char *reason = NULL;
+
+    if (m->type >= TYPED_RESERVED) {
+        typed_control(&r);
+        return;
+    }
+    r.handler = modules_handler(&s->loop->app->modules, m->type);
+    if (!r.handler) {
+        typed_reply_error(s, m->id, CRIER_ERR_METHOD_NOT_FOUND, "no handler for this message type");
+        return;
+    }
+    if (to_handler_codec(&r, &transcoded, &reason) < 0) {
+        typed_reply_error(s, m->id, CRIER_ERR_UNDECODABLE, reason);
+        return;
+    }
+    r.handler->fn(&r, (struct crier_bytes){r.payload.data ? r.payload.data : "", r.payload.len}, r.handler->arg);
+}
+
+static void on_message(struct ws_conn *c, bool text, struct bytes message)
+{
+    struct session *s = ws_user(c);
+    struct typed_message m;
+    CLEANUP_BUF scratch = BUF_INIT;
+    const char *reason = NULL;
+    unsigned depth = (unsigned)s->loop->app->config->limits.json_depth;
+
+    if (s->closing)
+        return;
+    if (text && s->form == FORM_TYPED_PROTOBUF) {
+        typed_reply_error(s, BYTES_NULL, CRIER_ERR_BAD_REQUEST, "a session with codec=protobuf speaks in binary messages");
+        return;
+    }
+    int r = typed_decode(text, message, depth, &scratch, &m, &reason);
+    if (r == 0 && !s->form_known)
+        session_set_form(s, form_of(s, m.form));
+    else if (r < 0 && !s->form_known && text)
+        session_set_form(s, FORM_TYPED_STRING);
+    if (r < 0) {
+        typed_reply_error(s, BYTES_NULL, CRIER_ERR_BAD_REQUEST, reason);
+        return;
+    }
+    dispatch(s, &m);
+}
+
+/* Over the rate: the message is dropped, and its sender hears of it with the id that it used. */
+static void on_limited(struct ws_conn *c, bool text, struct bytes message)
+{
+    struct session *s = ws_user(c);
+    struct typed_message m = {.id = BYTES_NULL};
+    CLEANUP_BUF scratch = BUF_INIT;
+    const char *reason;
+
+    if (s->closing)
+        return;
+    if (typed_decode(text, message, JSON_DEPTH_DEFAULT, &scratch, &m, &reason) == 0 && !s->form_known)
+        session_set_form(s, form_of(s, m.form));
+    typed_reply_error(s, m.id, CRIER_ERR_TOO_MANY_REQUESTS, NULL);
+}
+
+static void on_writable(struct ws_conn *c)
+{
+    session_on_writable(ws_user(c));
+}
+
+static void on_closed(struct ws_conn *c, int code)
+{
+    struct session *s = ws_user(c);
+    const struct modules *m = &s->loop->app->modules;
+
+    s->closing = true;
+    if (s->conn) {
+        for (size_t i = 0; i < m->disconnect_count; i++)
+            m->disconnect[i].fn.disconnect((struct crier_session *)s, code, m->disconnect[i].arg);
+        log_debug("session closed", LOG_STR("session", s->id), LOG_INT("code", code));
+    }
+    session_free(s);
+}
+
+const struct ws_ops typed_ws_ops = {
+    .path = "/ws",
+    .upgrade = on_upgrade,
+    .open = on_open,
+    .message = on_message,
+    .limited = on_limited,
+    .writable = on_writable,
+    .closed = on_closed,
+};
+
+/* ---- news from the engine ---- */
+
+static void channel_json(struct buf *out, struct bytes channel)
+{
+    buf_append_str(out, "{\"channel\":");
+    buf_append_json_string(out, channel);
+}
+
+static void on_subscribed(struct session *s, struct subscription *sub, const struct hub_subscribe *result)
+{
+    CLEANUP_BUF json = BUF_INIT;
+    struct bytes channel = {sub->form->channel->name, sub->form->channel->name_len};
+    CLEANUP_BUF id = BUF_INIT;
+
+    channel_json(&json, channel);
+    buf_printf(&json, ",\"epoch\":\"%s\",\"offset\":%lld", result->ret_epoch, (long long)result->position);
+    if (result->has_position)
+        buf_printf(&json, ",\"recovered\":%s", result->recovered ? "true" : "false");
+    buf_printf(&json, ",\"publications\":%u}", result->block ? result->block->count : 0);
+    typed_take_subscribe_id(s, channel, &id);
+    typed_send(s, TYPED_SUBSCRIBED, id.len ? buf_bytes(&id) : BYTES_NULL, CRIER_JSON, buf_bytes(&json));
+}
+
+static void on_subscribe_failed(struct session *s, struct bytes channel, enum crier_error error, const char *detail)
+{
+    CLEANUP_BUF id = BUF_INIT;
+    typed_take_subscribe_id(s, channel, &id);
+    typed_reply_error(s, id.len ? buf_bytes(&id) : BYTES_NULL, error, detail);
+}
+
+static void on_gap(struct session *s, struct bytes channel, int64_t first, int64_t last)
+{
+    CLEANUP_BUF json = BUF_INIT;
+    channel_json(&json, channel);
+    buf_printf(&json, ",\"first\":%lld,\"last\":%lld}", (long long)first, (long long)last);
+    typed_send(s, TYPED_GAP, BYTES_NULL, CRIER_JSON, buf_bytes(&json));
+}
+
+static void on_unsubscribed(struct session *s, struct bytes channel, int code, const char *reason)
+{
+    CLEANUP_BUF json = BUF_INIT;
+    channel_json(&json, channel);
+    buf_printf(&json, ",\"code\":%d,\"reason\":\"%s\"}", code, reason);
+    typed_send(s, TYPED_UNSUBSCRIBED, BYTES_NULL, CRIER_JSON, buf_bytes(&json));
+}
+
+static void on_free(struct session *s)
+{
+    typed_state_free(s->wire_state);
+}
+
+const struct wire_ops typed_wire_ops = {
+    .subscribed = on_subscribed,
+    .subscribe_failed = on_subscribe_failed,
+    .gap = on_gap,
+    .unsubscribed = on_unsubscribed,
+    .free = on_free,
+};
