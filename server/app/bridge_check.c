@@ -17,7 +17,7 @@ struct checker {
 /* What a rule asks of the driver of `bridge`. */
 struct rule {
     struct checker *checker;
-    int line;
+    int line, column;
     const char *section, *bridge;
 };
 
@@ -26,12 +26,12 @@ static void report(struct buf *out, const struct rule *r, const char *key, const
 
 static void report(struct buf *out, const struct rule *r, const char *key, const char *format, ...)
 {
-    char what[512];
+    char what[1024];
     va_list args;
     va_start(args, format);
     vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    buf_printf(out, "%s:%d:1 %s.%s: %s\n", r->checker->config->path, r->line, r->section, key, what);
+    buf_printf(out, "%s:%d:%d %s.%s: %s\n", r->checker->config->path, r->line, r->column, r->section, key, what);
 }
 
 static const struct bridge_ops *find_ops(const struct rule *r)
@@ -80,7 +80,7 @@ static void require_start(const struct rule *r, enum source_mode mode, enum sour
 
 static void check_source(struct checker *k, const struct config_source *s)
 {
-    const struct rule r = {k, s->line, "source", s->bridge};
+    const struct rule r = {k, s->line, 1, "source", s->bridge};
     const struct bridge_ops *ops = find_ops(&r);
     require_start(&r, s->mode, s->from, s->topic, "topic");
     require_fields(&r, "channel", s->channel);
@@ -94,7 +94,7 @@ static void check_source(struct checker *k, const struct config_source *s)
 
 static void check_sink(struct checker *k, const struct config_sink *s)
 {
-    const struct rule r = {k, s->line, "sink", s->bridge};
+    const struct rule r = {k, s->line, 1, "sink", s->bridge};
     const struct bridge_ops *ops = find_ops(&r);
     if (s->retain)
         require(&r, BRIDGE_RETAINED, "retain", "true asks for retained records");
@@ -105,19 +105,38 @@ static void check_sink(struct checker *k, const struct config_sink *s)
 
 static void check_relay(struct checker *k, const struct config_relay *s)
 {
-    const struct rule r = {k, s->line, "relay", s->from_bridge};
+    const struct rule r = {k, s->line, 1, "relay", s->from_bridge};
     require_start(&r, s->mode, s->from, s->from_topic, "from_topic");
     require_fields(&r, "to_topic", s->to_topic);
     require_fields(&r, "key", s->key);
 }
 
+static void check_option_name(struct checker *k, const struct config_bridge *b, const struct config_option *option,
+                              const char *const *names)
+{
+    const struct rule r = {k, option->line ? option->line : b->line, option->line ? option->column : 1, "bridge", b->name};
+    CLEANUP_BUF list = BUF_INIT;
+    char key[128];
+    for (size_t i = 0; names[i]; i++) {
+        if (strcmp(names[i], option->name) == 0)
+            return;
+        buf_printf(&list, "%s%s", i ? ", " : "", names[i]);
+    }
+    snprintf(key, sizeof key, "options.%s", option->name);
+    report(k->faults, &r, key, "unknown option, allowed: %.*s", (int)list.len, list.len ? list.data : "");
+}
+
 static void check_options(struct checker *k, const struct config_bridge *b, const struct bridge_ops *ops)
 {
-    const struct rule r = {k, b->line, "bridge", b->name};
+    const struct rule r = {k, b->line, 1, "bridge", b->name};
     char error[256] = "";
     struct bridge_option *options = xcalloc(b->option_count, sizeof *options);
-    for (size_t i = 0; i < b->option_count; i++)
+    size_t faults_before = k->faults->len;
+    for (size_t i = 0; i < b->option_count; i++) {
         options[i] = (struct bridge_option){b->options[i].name, b->options[i].value};
+        if (ops->option_names)
+            check_option_name(k, b, &b->options[i], ops->option_names);
+    }
     const struct bridge_open open = {
         .name = b->name,
         .servers = b->servers,
@@ -127,7 +146,8 @@ static void check_options(struct checker *k, const struct config_bridge *b, cons
         .publish_timeout_ms = (uint64_t)k->config->limits.publish_timeout_ms,
         .publish_queue = (size_t)k->config->limits.pending_publishes,
     };
-    if (ops->check && ops->check(&open, error, sizeof error) < 0)
+    bool names_known = k->faults->len == faults_before;
+    if (names_known && ops->check && ops->check(&open, error, sizeof error) < 0)
         report(k->faults, &r, "options", "%s", error);
     free(options);
 }
@@ -135,7 +155,7 @@ static void check_options(struct checker *k, const struct config_bridge *b, cons
 static void check_bridge(struct checker *k, size_t index)
 {
     const struct config_bridge *b = &k->config->bridges[index];
-    const struct rule r = {k, b->line, "bridge", b->name};
+    const struct rule r = {k, b->line, 1, "bridge", b->name};
     char error[512];
     if (bridge_registry_find(b->driver, k->config->server.driver_dir, &k->ops[index], error, sizeof error) < 0)
         report(k->faults, &r, "driver", "%s: %s", b->driver, error);

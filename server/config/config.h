@@ -15,7 +15,7 @@ enum payload_codec { CODEC_JSON, CODEC_PROTOBUF };
 
 struct config_option {
     char *name, *value; /* numbers and booleans as their text */
-    int line;
+    int line, column;   /* of the value; 0 from an override */
 };
 
 struct config_server {

@@ -66,6 +66,7 @@ static void collect(const struct config_node *table, const char *prefix, const s
         free(slot->value);
         slot->value = leaf_text(node);
         slot->line = node->override ? 0 : node->line;
+        slot->column = node->override ? 0 : node->column;
     }
 }
 

@@ -5,7 +5,7 @@
  * source.0.from=latest             of the first [[source]]
  * bridge.kafka.options.acks=all    what follows `options` is one name, dots and all
  *
- * VALUE is TOML where it reads as TOML, else a text: quotes can be left out. */
+ * VALUE is TOML where it reads as TOML, else a text: the quotes of "[::1]:0" or "{key}" can be left out. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -44,7 +44,7 @@ static struct config_node *parse_value(const struct override *o)
         root->first = root->last = NULL;
         free(node->key);
         node->key = NULL;
-    } else if (o->value[0] && strchr("\"'[{", o->value[0])) {
+    } else if (o->value[0] == '"' || o->value[0] == '\'') {
         node = NULL;
         fault(o, "not a TOML value", "a value as in the file, or a text without quotes");
     } else {
