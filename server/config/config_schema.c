@@ -163,7 +163,7 @@ static const struct config_key source_keys[] = {
     TEXT(topic, NULL, "topic, or a pattern where the driver has patterns"),
     CHOICE(mode, mode_names, "\"fanout\"", "every node gets every record, or a consumer group shares them"),
     TEXT(group, "\"\"", "name of the consumer group; has to be given with mode = \"shared\""),
-    START("start: fill the history, new records only, the oldest, or a time: 2026-01-31T08:00:00Z"),
+    START("start: fill the history, new records only, the oldest, or 2026-01-31T08:00:00Z"),
     TEMPLATE(channel, NULL, OF_RECORD, "channel that a record goes to"),
     TEMPLATE(key, "\"\"", OF_RECORD, "key of the publication; empty: the record's key"),
     OPTIONS(tags, tag_count, OF_RECORD, "tags of the publication, each value a template; for filters"),

@@ -37,16 +37,15 @@ static bool read_string(struct scanner *s, struct bytes *ret)
     return false;
 }
 
-static bool is_end_of_word(char c)
-{
-    return c == ',' || c == '}' || c == ']' || c == ' ' || c == '\n' || c == '\t' || c == '\r';
-}
+static const bool ends_word[256] = {
+    [','] = true, ['}'] = true, [']'] = true, [' '] = true, ['\n'] = true, ['\t'] = true, ['\r'] = true,
+};
 
 /* Number, true, false, null: anything up to the next separator. */
 static struct bytes read_word(struct scanner *s)
 {
     const char *start = s->p;
-    while (s->p < s->end && !is_end_of_word(*s->p))
+    while (s->p < s->end && !ends_word[(unsigned char)*s->p])
         s->p++;
     return (struct bytes){start, (size_t)(s->p - start)};
 }

@@ -299,7 +299,7 @@ static void test_every_fault_is_reported_in_the_order_of_the_file(void **state)
                   NULL,
                   "t.toml:2:3 server.lisen: unknown key (did you mean listen?), allowed: listen, loops, web, node_id, "
                   "driver_dir, module_dir, backlog, drain_ms, send_buffer_bytes, tls\n"
-                  "t.toml:3:9 server.loops: wrong type, allowed: a whole number, 0 to 256\n"
+                  "t.toml:3:9 server.loops: wrong type, allowed: a whole number, 0 to 64\n"
                   "t.toml:4:10 server.listen: not an address \"localhost\", allowed: \"host:port\", \"[ipv6]:port\", port 0 "
                   "to 65535\n"
                   "t.toml:6:13 limits.fragments: out of range, allowed: a whole number, 1 to 1000000\n"
@@ -571,10 +571,29 @@ static struct bytes section_text(const struct buf *file, const struct config_sec
     return (struct bytes){start, end ? (size_t)(end - start) : strlen(start)};
 }
 
-static void check_shipped_key(struct bytes text, const struct config_section *section, const struct config_key *key)
+/* "reason (allowed)", as the row of the page has them in its last two columns. */
+static struct buf explanation(const char *page, const struct config_section *section, const struct config_key *key)
+{
+    CLEANUP_BUF head = BUF_INIT, row = BUF_INIT;
+    buf_printf(&head, section->array ? "## [[%s]]\n" : "## [%s]\n", section->name);
+    buf_printf(&row, "\n| `%s` | ", key->name);
+    const char *default_column = strstr(strstr(page, head.data), row.data) + row.len;
+    const char *allowed = strstr(default_column, " | ") + 3, *end = strstr(allowed, " | ");
+    struct buf text = BUF_INIT;
+    buf_printf(&text, "%s (", key->reason);
+    for (; allowed < end; allowed++)
+        if (*allowed != '`')
+            buf_append(&text, allowed, 1);
+    buf_append(&text, ")", 2);
+    return text;
+}
+
+static void check_shipped_key(struct bytes text, const struct config_section *section, const struct config_key *key,
+                              const char *page)
 {
     char *copy = bytes_dup(text), *line_end;
-    bool found = false, explained = strstr(copy, key->reason);
+    CLEANUP_BUF wanted = explanation(page, section, key);
+    bool found = false, explained = strstr(copy, wanted.data);
     for (char *line = copy; line && !found; line = line_end ? line_end + 1 : NULL) {
         line_end = strchr(line, '\n');
         bool commented = line[0] == '#';
@@ -590,16 +609,19 @@ static void check_shipped_key(struct bytes text, const struct config_section *se
     }
     free(copy);
     if (!found || !explained)
-        fail_msg("config.toml %s %s.%s", found ? "does not explain" : "does not name", section->name, key->name);
+        fail_msg("config.toml does not %s %s.%s: %s", found ? "explain" : "name", section->name, key->name, wanted.data);
 }
 
 static void test_shipped_file_names_every_key(void **state)
 {
     (void)state;
-    CLEANUP_BUF file = read_file(SOURCE_DIR "/config.toml");
+    CLEANUP_BUF file = read_file(SOURCE_DIR "/config.toml"), page = BUF_INIT;
+    config_write_docs(&page);
+    buf_append(&page, "", 1);
     for (size_t i = 0; i < config_section_count; i++)
         for (size_t k = 0; k < config_sections[i].key_count; k++)
-            check_shipped_key(section_text(&file, &config_sections[i]), &config_sections[i], &config_sections[i].keys[k]);
+            check_shipped_key(section_text(&file, &config_sections[i]), &config_sections[i], &config_sections[i].keys[k],
+                              page.data);
 }
 
 static void test_shipped_file_is_sound(void **state)
