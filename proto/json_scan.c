@@ -259,6 +259,18 @@ int json_enter_object(struct json_cursor *c)
     return c->at < c->end && *c->at == '{' ? enter(c) : bad(c, "not a JSON object");
 }
 
+int json_enter_array(struct json_cursor *c)
+{
+    skip_space(c);
+    return c->at < c->end && *c->at == '[' ? enter(c) : bad(c, "not a JSON array");
+}
+
+int json_next_element(struct json_cursor *c, struct bytes *ret_raw)
+{
+    int r = next_element(c, ']');
+    return r != 0 ? r : json_next_value(c, ret_raw);
+}
+
 int json_next_member(struct json_cursor *c, struct json_member *ret)
 {
     int r = next_element(c, '}');

@@ -40,6 +40,9 @@ struct json_member {
 };
 CRIER_API int json_enter_object(struct json_cursor *c);
 CRIER_API int json_next_member(struct json_cursor *c, struct json_member *ret);
+/* The same for the values of an array. */
+CRIER_API int json_enter_array(struct json_cursor *c);
+CRIER_API int json_next_element(struct json_cursor *c, struct bytes *ret_raw);
 CRIER_API bool json_name_is(struct bytes raw_name, const char *name);
 
 /* 0 when the text is one value with nothing but white space around it; else as above. `ret_reason` may be NULL. */

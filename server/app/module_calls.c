@@ -5,6 +5,7 @@
 #include "app/app.h"
 #include "hub/publish.h"
 #include "proto/http1.h"
+#include "session/dispatch.h"
 #include "session/session.h"
 #include "wire/typed_wire.h"
 
@@ -102,96 +103,30 @@ void crier_reply_ok(struct crier_request *r)
 
 /* ---- to sessions wherever they are ---- */
 
-struct send_message {
-    struct inbox_message message; /* first */
-    enum { TO_SESSION, TO_USER, TO_ALL, TO_CLOSE } target;
-    uint64_t key;
-    uint32_t type;
-    int code;
-    char *user; /* or the reason of a close */
-    struct blob *payload;
-};
-
-static void send_to(struct session *s, const struct send_message *m)
-{
-    if (m->target == TO_CLOSE)
-        session_close(s, m->code, m->user);
-    else
-        typed_send(s, m->type, BYTES_NULL, CRIER_JSON, blob_bytes(m->payload));
-}
-
-static void deliver_send(struct inbox_message *message, void *owner)
-{
-    struct send_message *m = (struct send_message *)message;
-    struct loop *l = owner;
-    struct session *s, *next;
-
-    if (m->target == TO_SESSION || m->target == TO_CLOSE) {
-        s = session_find(l, m->key);
-        if (s && s->conn)
-            send_to(s, m);
-    } else {
-        HASH_ITER(hh, l->sessions, s, next)
-            if (s->conn && (m->target == TO_ALL || strcmp(s->user, m->user) == 0))
-                send_to(s, m);
-    }
-    blob_unref(m->payload);
-    free(m->user);
-    free(m);
-}
-
-static void post_send(struct loop *l, const struct send_message *m)
-{
-    struct send_message *copy = xmalloc(sizeof *copy);
-    *copy = *m;
-    copy->message.deliver = deliver_send;
-    copy->user = xstrdup(m->user);
-    copy->payload = m->payload ? blob_ref(m->payload) : NULL;
-    loop_post(l, &copy->message);
-}
-
-static struct loop *loop_of_key(struct app *app, uint64_t key)
-{
-    return key >> 56 < app->loop_count ? &app->loops[key >> 56] : NULL;
-}
-
 void crier_send(struct crier *c, uint64_t session_key, uint32_t type, struct crier_bytes payload)
 {
-    struct loop *l = loop_of_key(c->app, session_key);
-    struct send_message m = {.target = TO_SESSION, .key = session_key, .type = type};
-    if (!l)
-        return;
-    m.payload = blob_copy(import_bytes(payload));
-    post_send(l, &m);
-    blob_unref(m.payload);
-}
-
-static void post_to_all_loops(struct crier *c, struct send_message *m, struct crier_bytes payload)
-{
-    m->payload = blob_copy(import_bytes(payload));
-    for (size_t i = 0; i < c->app->loop_count; i++)
-        post_send(&c->app->loops[i], m);
-    blob_unref(m->payload);
+    const struct dispatch d = {
+        .target = DISPATCH_SESSION, .key = session_key, .type = type, .payload = import_bytes(payload)};
+    dispatch_post(c->app, &d);
 }
 
 void crier_send_user(struct crier *c, const char *user, uint32_t type, struct crier_bytes payload)
 {
-    struct send_message m = {.target = TO_USER, .user = (char *)user, .type = type};
-    post_to_all_loops(c, &m, payload);
+    const struct dispatch d = {.target = DISPATCH_USER, .user = user, .type = type, .payload = import_bytes(payload)};
+    dispatch_post(c->app, &d);
 }
 
 void crier_broadcast(struct crier *c, uint32_t type, struct crier_bytes payload)
 {
-    struct send_message m = {.target = TO_ALL, .type = type};
-    post_to_all_loops(c, &m, payload);
+    const struct dispatch d = {.target = DISPATCH_ALL, .type = type, .payload = import_bytes(payload)};
+    dispatch_post(c->app, &d);
 }
 
 void crier_disconnect(struct crier *c, uint64_t session_key, int code, const char *reason)
 {
-    struct loop *l = loop_of_key(c->app, session_key);
-    const struct send_message m = {.target = TO_CLOSE, .key = session_key, .code = code, .user = (char *)reason};
-    if (l)
-        post_send(l, &m);
+    const struct dispatch d = {
+        .target = DISPATCH_SESSION, .key = session_key, .close = true, .code = code, .reason = reason};
+    dispatch_post(c->app, &d);
 }
 
 /* ---- publishing and subscribing ---- */

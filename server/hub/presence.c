@@ -88,6 +88,23 @@ void presence_write(const struct presence *p, struct buf *out)
     buf_append_str(out, "]");
 }
 
+void presence_write_map(const struct presence *p, struct buf *out)
+{
+    const char *separator = "";
+    buf_append_str(out, "{");
+    for (struct presence_entry *e = p->entries; e; e = e->hh.next) {
+        buf_append_str(out, separator);
+        buf_append_json_string(out, bytes_of(e->session));
+        buf_append_str(out, ":{\"client\":");
+        buf_append_json_string(out, bytes_of(e->session));
+        buf_append_str(out, ",\"user\":");
+        buf_append_json_string(out, bytes_of(e->user));
+        buf_append_str(out, "}");
+        separator = ",";
+    }
+    buf_append_str(out, "}");
+}
+
 static int compare_users(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);

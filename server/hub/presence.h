@@ -21,6 +21,8 @@ bool presence_leave(struct presence *p, const char *session);
 void presence_write_entry(const struct presence *p, const char *session, struct buf *out);
 /* Appends `[{"session":..,"user":..},...]`. */
 void presence_write(const struct presence *p, struct buf *out);
+/* Appends `{"SESSION":{"client":..,"user":..},...}`, the shape of the server API. */
+void presence_write_map(const struct presence *p, struct buf *out);
 /* Number of distinct users. */
 size_t presence_users(const struct presence *p);
 

@@ -47,6 +47,12 @@ static enum crier_error query_presence(struct hub *hub, struct hub_query *q)
         buf_printf(&q->json, "{\"num_clients\":%zu,\"num_users\":%zu}", p->count, presence_users(p));
         return CRIER_OK;
     }
+    if (q->kind == HUB_QUERY_PRESENCE_MAP) {
+        buf_append_str(&q->json, "{\"presence\":");
+        presence_write_map(c ? &c->presence : &none, &q->json);
+        buf_append_str(&q->json, "}");
+        return CRIER_OK;
+    }
     buf_append_str(&q->json, "{\"channel\":");
     buf_append_json_string(&q->json, bytes_of(q->channel));
     buf_append_str(&q->json, ",\"presence\":");
@@ -258,6 +264,7 @@ static void run_query(struct hub *hub, struct hub_call *call)
 {
     static enum crier_error (*const answers[])(struct hub *, struct hub_query *) = {
         [HUB_QUERY_PRESENCE] = query_presence,
+        [HUB_QUERY_PRESENCE_MAP] = query_presence,
         [HUB_QUERY_PRESENCE_STATS] = query_presence,
         [HUB_QUERY_HISTORY] = query_history,
         [HUB_QUERY_HISTORY_REMOVE] = query_history_remove,

@@ -8,6 +8,7 @@
 
 enum hub_query_kind {
     HUB_QUERY_PRESENCE,       /* {"channel":..,"presence":[{"session","user"}]} */
+    HUB_QUERY_PRESENCE_MAP,   /* {"presence":{"SESSION":{"client","user"}}} */
     HUB_QUERY_PRESENCE_STATS, /* {"num_clients":n,"num_users":n} */
     HUB_QUERY_HISTORY,        /* {"publications":[..],"epoch":..,"offset":n} */
     HUB_QUERY_HISTORY_REMOVE, /* {} */

@@ -120,23 +120,32 @@ uint64_t frame_log_seek(const struct frame_log *log, int64_t offset)
     return low;
 }
 
+struct bytes frame_log_between(const struct frame_log *log, uint64_t first, uint64_t next)
+{
+    if (first >= next)
+        return (struct bytes){"", 0};
+    uint64_t from = position_before(log, first), end = mark_at(log, next - 1)->end_pos;
+    return (struct bytes){log->bytes + log->start + (from - log->start_pos), (size_t)(end - from)};
+}
+
+/* Sequence number behind the last frame that ends within `limit` bytes of `from`. */
+static uint64_t last_within(const struct frame_log *log, uint64_t seq, uint64_t from, size_t limit)
+{
+    uint64_t low = seq + 1, high = log->head;
+    while (low < high) {
+        uint64_t mid = low + (high - low + 1) / 2;
+        if (mark_at(log, mid - 1)->end_pos - from <= limit)
+            low = mid;
+        else
+            high = mid - 1;
+    }
+    return low;
+}
+
 struct bytes frame_log_slice(const struct frame_log *log, uint64_t seq, size_t limit, uint64_t *ret_next)
 {
-    uint64_t from = position_before(log, seq), next = log->head;
+    uint64_t from = position_before(log, seq);
     uint64_t end = log->start_pos + (log->end - log->start);
-
-    if (end - from > limit) {
-        uint64_t low = seq + 1, high = log->head;
-        while (low < high) { /* last frame boundary within the limit */
-            uint64_t mid = low + (high - low + 1) / 2;
-            if (mark_at(log, mid - 1)->end_pos - from <= limit)
-                low = mid;
-            else
-                high = mid - 1;
-        }
-        next = low;
-        end = mark_at(log, next - 1)->end_pos;
-    }
-    *ret_next = next;
-    return (struct bytes){log->bytes + log->start + (from - log->start_pos), (size_t)(end - from)};
+    *ret_next = end - from <= limit ? log->head : last_within(log, seq, from, limit);
+    return frame_log_between(log, seq, *ret_next);
 }

@@ -38,5 +38,7 @@ uint64_t frame_log_seek(const struct frame_log *log, int64_t offset);
 /* Bytes of the frames from `seq` on, whole frames only: all up to the head or as many as fit into `limit`, at least one.
  * `ret_next` is the sequence number after them. */
 struct bytes frame_log_slice(const struct frame_log *log, uint64_t seq, size_t limit, uint64_t *ret_next);
+/* Bytes of the frames [first, next). */
+struct bytes frame_log_between(const struct frame_log *log, uint64_t first, uint64_t next);
 
 #endif

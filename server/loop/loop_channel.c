@@ -66,13 +66,24 @@ static void mark_dirty(struct channel_form *f)
     l->dirty = f;
 }
 
+void channel_form_wait(struct channel_form *f, struct poll_waiter *w)
+{
+    w->form = f;
+    DL_APPEND(f->waiters, w);
+}
+
+void channel_form_stop_waiting(struct poll_waiter *w)
+{
+    if (w->form)
+        DL_DELETE(w->form->waiters, w);
+    w->form = NULL;
+}
+
 static void run_waiters(struct channel_form *f)
 {
-    struct poll_waiter *w = f->waiters, *next;
-    f->waiters = NULL;
-    for (; w; w = next) {
-        next = w->next;
-        w->prev = w->next = NULL;
+    while (f->waiters) {
+        struct poll_waiter *w = f->waiters;
+        channel_form_stop_waiting(w);
         w->fn(w, f);
     }
 }
@@ -162,6 +173,24 @@ static void take_answer(struct channel_form *f, const struct hub_subscribe *r)
     f->position = r->position;
 }
 
+void channel_form_ask(struct channel_form *f, struct hub_subscribe *r)
+{
+    struct loop *l = f->channel->loop;
+    r->form = f->form;
+    r->loop = l->index;
+    r->peer = f;
+    f->calls++;
+    hub_call_post(&l->app->hub, &r->call);
+}
+
+void channel_form_answered(struct channel_form *f, const struct hub_subscribe *r)
+{
+    f->calls--;
+    f->idle_since_ms = clock_mono_ms();
+    if (r->error == CRIER_OK)
+        take_answer(f, r);
+}
+
 static void on_subscribed(struct hub_call *call, void *owner)
 {
     struct hub_subscribe *r = (struct hub_subscribe *)call;
@@ -169,9 +198,7 @@ static void on_subscribed(struct hub_call *call, void *owner)
     struct channel_form *f = r->peer;
     (void)owner;
 
-    f->calls--;
-    if (r->error == CRIER_OK)
-        take_answer(f, r);
+    channel_form_answered(f, r);
     if (s->cancelled) {
         free(s);
     } else if (r->error != CRIER_OK) {
@@ -192,9 +219,6 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
     struct channel_form *f = s->form;
     struct loop *l = f->channel->loop;
     struct hub_subscribe *r = hub_subscribe_new(&l->inbox, channel_name(f), on_subscribed);
-    r->form = f->form;
-    r->loop = l->index;
-    r->peer = f;
     r->arg = s;
     r->history = q->history;
     r->conflate = q->conflate;
@@ -204,8 +228,7 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
         snprintf(r->epoch, sizeof r->epoch, "%s", q->epoch);
     }
     s->state = SUBSCRIPTION_ATTACHING;
-    f->calls++;
-    hub_call_post(&l->app->hub, &r->call);
+    channel_form_ask(f, r);
 }
 
 /* The frame log itself answers what it reaches: nothing crosses to the hub when 10,000 clients come back at once. */

@@ -33,8 +33,7 @@ struct channel_form {
     size_t pass_at;      /* next subscriber of the pass */
     uint64_t pass_head;  /* newest frame when the pass began */
     struct channel_form *next; /* in the loop's dirty or passing list */
-    /* Polls that wait for something newer: called once, then forgotten. */
-    struct poll_waiter *waiters;
+    struct poll_waiter *waiters; /* long polls */
 };
 
 struct loop_channel {
@@ -75,6 +74,7 @@ struct subscribe_request {
 
 struct poll_waiter {
     struct poll_waiter *prev, *next;
+    struct channel_form *form; /* NULL: does not wait */
     void (*fn)(struct poll_waiter *w, struct channel_form *f);
 };
 
@@ -85,6 +85,13 @@ struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form fo
 /* Any thread. */
 size_t channel_form_clients(void *peer);
 void channel_form_on_block(void *peer, struct frame_block *block);
+/* Asks the hub for the form from some position on; `r->call.done` calls channel_form_answered() before it looks at the
+ * answer. */
+void channel_form_ask(struct channel_form *f, struct hub_subscribe *r);
+void channel_form_answered(struct channel_form *f, const struct hub_subscribe *r);
+/* Calls `w->fn` once at the next block, unless stopped before. */
+void channel_form_wait(struct channel_form *f, struct poll_waiter *w);
+void channel_form_stop_waiting(struct poll_waiter *w); /* also when it does not wait */
 /* Begins a subscription; `s` becomes live, or the session hears of the error. */
 void subscription_start(struct subscription *s, const struct subscribe_request *request);
 /* Removes the cursor; frees it now or, while the hub is asked, later. */
