@@ -113,6 +113,8 @@ static int read_offer(struct bytes offer, bool *ret_bits_asked)
     struct bytes part;
     int bits = WINDOW_MAX;
 
+    if (offer.data[offer.len - 1] == ';')
+        return 0;
     if (!split_semicolon(&offer, &part) || !http1_name_eq(part, "permessage-deflate"))
         return 0;
     while (split_semicolon(&offer, &part))

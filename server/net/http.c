@@ -249,11 +249,13 @@ void http_advance(struct conn *c)
         if (c->phase != CONN_HTTP || c->doomed) /* upgraded or refused: h belongs to the past */
             return;
         h->advancing = false;
-        if (h->answering || c->blocked)
+        if (h->answering)
             return;
         if (!handed)
             break;
         *h = (struct http_conn){0};
+        if (c->blocked)
+            return;
     }
     wait_for_more(c);
 }
