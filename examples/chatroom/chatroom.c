@@ -81,6 +81,8 @@ static void on_open(struct crier_session *s, void *arg)
     if (m)
         member_init(m, s);
     crier_session_set_data(s, m);
+    if (m)
+        crier_session_set_name(s, m->name);
     if (!crier_session_query(s, "join", room, sizeof room) || !chat_token_valid(room, strlen(room)))
         join(s, settings.default_room);
     else if (strcmp(room, "none") != 0)

@@ -104,15 +104,15 @@ export class RoomLog {
   }
 
   #item({ name, own, follows, body, time, mark }) {
-    const who = follows
-      ? name && h('span', { class: 'visually-hidden' }, `${name}: `)
-      : h('span', { class: 'sender' }, h('bdi', {}, own ? `${name} (you)` : name));
+    const who = own || follows
+      ? h('span', { class: 'visually-hidden' }, `${own ? 'You' : name}: `)
+      : h('span', { class: 'sender' }, h('bdi', {}, name));
     const avatar = own ? null : h('span', { class: `avatar hue-${hue(name)}`, 'aria-hidden': 'true' }, follows ? '' : initial(name));
     return h(
       'li',
       { class: `message${own ? ' own' : ''}${follows ? ' follows' : ''}` },
       avatar,
-      h('div', { class: 'bubble' }, who || null, h('p', { class: 'body', dir: 'auto' }, ...body), h('span', { class: 'meta' }, timeElement(time), mark)),
+      h('div', { class: 'bubble' }, who, h('p', { class: 'body', dir: 'auto' }, ...body), h('span', { class: 'meta' }, timeElement(time), mark)),
     );
   }
 

@@ -8,8 +8,8 @@ const RESYNC = 2500; // "subscribe again with the last position"
  * offset) of what it has seen and resumes after it; offsets grow but need not be contiguous.
  *
  * Events (CustomEvent, data in `detail`):
- * - `subscribed`  {fresh, recovered, epoch, offset, publications}: `publications` items of history follow. `fresh`: they
- *                 are the newest ones, not those missed since the last position, so throw away what you show.
+ * - `subscribed`  {fresh, epoch, offset, publications}: `publications` items of history follow. `fresh`: they are the
+ *                 newest ones, not those missed since the last position, so throw away what you show.
  * - `publication` {type, payload, offset, replayed}
  * - `caughtup`    {}: the announced publications are all here, what follows is live
  * - `lost`        {}: the position could not be recovered, some publications may be missing; a fresh history follows
@@ -85,9 +85,9 @@ export class Subscription extends EventTarget {
   async #start() {
     clearTimeout(this.#timer);
     this.#setState('subscribing');
-    const from = this.position ?? (this.history > 0 ? { history: this.history } : {});
+    const history = this.history > 0 ? { history: this.history } : {}; // where there is no position, or it is too old
     try {
-      await this.#link.request(TYPE.SUBSCRIBE, { channel: this.channel, ...from });
+      await this.#link.request(TYPE.SUBSCRIBE, { channel: this.channel, ...this.position, ...history });
     } catch (error) {
       if (this.state === 'subscribing') this.#onRefused(error);
     }
@@ -101,33 +101,15 @@ export class Subscription extends EventTarget {
 
   #onSubscribed(reply) {
     if (this.state === 'closed') return;
-    const hadPosition = this.position !== null;
-    const recovered = reply.recovered !== false;
+    const recovered = this.position !== null && reply.recovered === true;
+    if (this.position !== null && !recovered) this.#emit('lost', {});
     this.#backoff.reset();
     this.#setState('subscribed');
-    if (hadPosition && !recovered) {
-      this.#emit('lost', {});
-      if (this.history > 0) return void this.#reload();
-    }
     this.#replayLeft = reply.publications ?? 0;
-    this.#topOffset = reply.offset ?? -1;
-    if (!hadPosition || !recovered || this.position.epoch !== reply.epoch)
-      this.position = { epoch: reply.epoch, offset: -1 };
-    const fresh = !hadPosition || !recovered;
-    this.#emit('subscribed', { ...reply, recovered, fresh, publications: this.#replayLeft });
+    if (!recovered) this.position = { epoch: reply.epoch, offset: -1 };
+    this.#topOffset = recovered ? -1 : reply.offset; // what was missed has still to come
+    this.#emit('subscribed', { ...reply, fresh: !recovered, publications: this.#replayLeft });
     if (this.#replayLeft === 0) this.#onCaughtUp();
-  }
-
-  /** The position is of no use any more: subscribe anew, for the newest publications. */
-  async #reload() {
-    this.#setState('subscribing');
-    this.position = null;
-    try {
-      await this.#link.request(TYPE.UNSUBSCRIBE, { channel: this.channel });
-    } catch (error) {
-      if (error.disconnected) return;
-    }
-    if (this.state === 'subscribing') this.#start();
   }
 
   #onUnsubscribed({ code, reason }) {
@@ -138,7 +120,7 @@ export class Subscription extends EventTarget {
   }
 
   #onPublication({ type, payload, offset }) {
-    if (this.state !== 'subscribed') return; // a fresh history follows
+    if (this.state !== 'subscribed') return;
     const replayed = this.#replayLeft > 0;
     const seen = offset !== undefined && offset <= this.position.offset;
     this.#moveTo(offset);
