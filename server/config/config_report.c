@@ -32,6 +32,9 @@ static void append_place(struct buf *out, const struct config_loader *l, const s
 }
 
 static void add_report(struct config_reports *reports, const struct config_loader *l, const struct config_place *at,
+                       const char *prefix, const char *format, va_list args) __attribute__((format(printf, 5, 0)));
+
+static void add_report(struct config_reports *reports, const struct config_loader *l, const struct config_place *at,
                        const char *prefix, const char *format, va_list args)
 {
     CLEANUP_BUF line = BUF_INIT;
