@@ -50,7 +50,7 @@ static void require(const struct rule *r, unsigned cap, const char *key, const c
     if (!ops || (ops->caps & cap))
         return;
     bridge_caps_write(ops->caps, &caps);
-    report(r->checker->faults, r, key, "%s, which driver %s does not offer, allowed: what it does: %.*s", what, ops->name,
+    report(r->checker->faults, r, key, "%s, which driver %s does not offer, allowed: %.*s", what, ops->name,
            (int)caps.len, caps.data ? caps.data : "");
 }
 

@@ -45,8 +45,10 @@ static int load(const struct cli_server_options *o, struct config **ret)
     if (o->url && (o->api_key_file || access(o->run.config_path, R_OK) < 0))
         return 0;
     *ret = cli_load_config(&o->run, &faults, &notes);
+    if (*ret || o->url)
+        return 0;
     fwrite(buf_bytes(&faults).data, 1, faults.len, stderr);
-    return *ret ? 0 : CLI_CONFIG;
+    return CLI_CONFIG;
 }
 
 static int read_key(const struct cli_server_options *o, const struct config *config, char **ret)

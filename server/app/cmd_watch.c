@@ -50,7 +50,7 @@ static bool parse_since(struct watcher *w, const char *text)
     return true;
 }
 
-/* Without a position the first poll only learns where the channel stands. */
+/* Without a position the first poll learns where the channel stands, or gets all that is kept. */
 static void append_target(struct buf *out, const struct watcher *w)
 {
     buf_append_str(out, "/channels/");
@@ -60,7 +60,7 @@ static void append_target(struct buf *out, const struct watcher *w)
         http_append_escaped(out, w->epoch);
         buf_printf(out, ":%lld&wait=%d", (long long)w->offset, WAIT_S);
     } else {
-        buf_append_str(out, "?limit=0");
+        buf_append_str(out, w->from_begin ? "?limit=1000000" : "?limit=1");
     }
     buf_append(out, "", 1);
 }
@@ -79,15 +79,10 @@ static void print_publication(const struct watcher *w, const json_t *publication
     free(text);
 }
 
-static void print_publications(struct watcher *w, const json_t *list, const char *epoch)
+static void print_publications(const struct watcher *w, const json_t *list)
 {
-    size_t i;
-    json_t *publication;
-    json_array_foreach(list, i, publication)
-    {
-        print_publication(w, publication);
-        set_position(w, epoch, json_integer_value(json_object_get(publication, "offset")));
-    }
+    for (size_t i = 0; i < json_array_size(list); i++)
+        print_publication(w, json_array_get(list, i));
     fflush(stdout);
 }
 
@@ -97,19 +92,13 @@ static int take_reply(struct watcher *w, const json_t *root)
     const char *epoch;
     json_int_t offset;
     int recovered = 1;
-    json_t *list = json_object_get(root, "publications");
     if (json_unpack((json_t *)root, "{s:s, s:I, s?b}", "epoch", &epoch, "offset", &offset, "recovered", &recovered) < 0)
         return -EPROTO;
-    if (!w->epoch) {
-        set_position(w, epoch, w->from_begin ? 0 : offset);
-        return 0;
-    }
-    if (!recovered && !w->from_begin)
-        fprintf(stderr, "crier watch: publications after %s:%lld are lost\n", w->epoch, (long long)w->offset);
-    w->from_begin = false;
-    print_publications(w, list, epoch);
-    if (json_array_size(list) == 0 && (!recovered || strcmp(epoch, w->epoch) != 0))
-        set_position(w, epoch, offset);
+    if (w->epoch && !recovered)
+        fprintf(stderr, "crier watch: some publications after %s:%lld are lost\n", w->epoch, (long long)w->offset);
+    if (w->epoch || w->from_begin)
+        print_publications(w, json_object_get(root, "publications"));
+    set_position(w, epoch, offset);
     return 0;
 }
 
