@@ -19,8 +19,8 @@ const struct bridge_known bridge_known_drivers[] = {
 const size_t bridge_known_count = sizeof bridge_known_drivers / sizeof *bridge_known_drivers;
 
 static const char *const cap_names[] = {
-    "ordered", "replayable", "acked", "keyed", "pausable", "headers", "positioned", "shared", "wildcards", "retained",
-    "tombstones",
+    "ordered",    "replayable", "acked",     "keyed",    "pausable",   "headers",
+    "positioned", "shared",     "wildcards", "retained", "tombstones",
 };
 
 void bridge_caps_write(unsigned caps, struct buf *out)
@@ -96,8 +96,9 @@ static int load(const char *path, const struct bridge_ops **ret_ops, char *error
     *(void **)&entry = dlsym(object, BRIDGE_ENTRY);
     const struct bridge_ops *ops = entry ? entry() : NULL;
     if (!ops || ops->abi != BRIDGE_ABI) {
-        snprintf(error, error_size, ops ? "%s was built for another crier: its interface is %d, this one's is %d"
-                                        : "%s is no driver", path, ops ? ops->abi : 0, BRIDGE_ABI);
+        snprintf(error, error_size,
+                 ops ? "%s was built for another crier: its interface is %d, this one's is %d" : "%s is no driver",
+                 path, ops ? ops->abi : 0, BRIDGE_ABI);
         dlclose(object);
         return -ELIBBAD;
     }

@@ -88,8 +88,10 @@ static void check_source(struct checker *k, const struct config_source *s)
     for (size_t i = 0; i < s->tag_count; i++)
         require_fields(&r, "tags", s->tags[i].value);
     if (ops && !(ops->caps & BRIDGE_POSITIONED))
-        report(k->notes, &r, "bridge", "note: driver %s has no positions: the channels number their publications "
-               "themselves, under an epoch of their own", ops->name);
+        report(k->notes, &r, "bridge",
+               "note: driver %s has no positions: the channels number their publications "
+               "themselves, under an epoch of their own",
+               ops->name);
 }
 
 static void check_sink(struct checker *k, const struct config_sink *s)
@@ -99,8 +101,10 @@ static void check_sink(struct checker *k, const struct config_sink *s)
     if (s->retain)
         require(&r, BRIDGE_RETAINED, "retain", "true asks for retained records");
     if (ops && !(ops->caps & BRIDGE_ACKED))
-        report(k->notes, &r, "bridge", "note: driver %s has no acknowledgements: a publish is answered when it was handed "
-               "over, not when it was stored", ops->name);
+        report(k->notes, &r, "bridge",
+               "note: driver %s has no acknowledgements: a publish is answered when it was handed "
+               "over, not when it was stored",
+               ops->name);
 }
 
 static void check_relay(struct checker *k, const struct config_relay *s)
@@ -114,7 +118,8 @@ static void check_relay(struct checker *k, const struct config_relay *s)
 static void check_option_name(struct checker *k, const struct config_bridge *b, const struct config_option *option,
                               const char *const *names)
 {
-    const struct rule r = {k, option->line ? option->line : b->line, option->line ? option->column : 1, "bridge", b->name};
+    const struct rule r = {k, option->line ? option->line : b->line, option->line ? option->column : 1, "bridge",
+                           b->name};
     CLEANUP_BUF list = BUF_INIT;
     char key[128];
     for (size_t i = 0; names[i]; i++) {

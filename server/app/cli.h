@@ -33,8 +33,8 @@ struct cli_list {
     size_t count;
 };
 
-/* Reads options and exactly `word_count` words after argv[0], which names the sub-command. Returns 0, or CLI_USAGE after
- * saying what is wrong on standard error. */
+/* Reads options and exactly `word_count` words after argv[0], which names the sub-command. Returns 0, or CLI_USAGE
+ * after saying what is wrong on standard error. */
 int cli_parse(int argc, char **argv, const struct cli_option *options, size_t option_count, const char **words,
               size_t word_count);
 
@@ -47,7 +47,10 @@ struct cli_run_options {
 
 #define CLI_RUN_OPTIONS_INIT ((struct cli_run_options){.config_path = "config.toml"})
 #define CLI_CONFIG_OPTIONS(o)                                                                                          \
-    {"config", 'c', CLI_TEXT, &(o)->config_path}, {"set", 's', CLI_LIST, &(o)->overrides}
+    {"config", 'c', CLI_TEXT, &(o)->config_path},                                                                      \
+    {                                                                                                                  \
+        "set", 's', CLI_LIST, &(o)->overrides                                                                          \
+    }
 
 /* Options of `crier run` into `o`. Returns 0, or the exit code. */
 int cli_parse_run(int argc, char **argv, struct cli_run_options *o);
@@ -64,7 +67,9 @@ struct cli_server_options {
 
 #define CLI_SERVER_OPTIONS(o)                                                                                          \
     CLI_CONFIG_OPTIONS(&(o)->run), {"server", 0, CLI_TEXT, &(o)->url},                                                 \
-    {"api-key-file", 0, CLI_TEXT, &(o)->api_key_file}
+    {                                                                                                                  \
+        "api-key-file", 0, CLI_TEXT, &(o)->api_key_file                                                                \
+    }
 
 /* Returns 0 and a client for the running server, or the exit code after saying why not on standard error. */
 int cli_open_server(const struct cli_server_options *o, struct http_client **ret_client);

@@ -15,7 +15,7 @@ static void free_config(struct config **c)
     config_free(*c);
 }
 
-#define CLEANUP_TEXT __attribute__((cleanup(free_text))) char
+#define CLEANUP_TEXT   __attribute__((cleanup(free_text))) char
 #define CLEANUP_CONFIG __attribute__((cleanup(free_config))) struct config
 
 /* http://HOST:PORT of a configured listener, as seen from this machine; NULL with a reason on standard error. */
@@ -25,7 +25,8 @@ static char *url_of(const struct config *c)
     struct buf url = BUF_INIT;
     if (c->server.tls_cert[0] || atoi(port) == 0) {
         fprintf(stderr, "crier: %s: give --server http://HOST:PORT\n",
-                c->server.tls_cert[0] ? "the server speaks TLS, which this command does not" : "the configured port is 0");
+                c->server.tls_cert[0] ? "the server speaks TLS, which this command does not"
+                                      : "the configured port is 0");
         return NULL;
     }
     if (strncmp(listen, "0.0.0.0:", 8) == 0)

@@ -84,7 +84,8 @@ int cmd_token(int argc, char **argv)
     if (r)
         return r;
     if (!o.user || config_parse_duration(o.ttl, &ttl_ms) < 0 || ttl_ms < 1000) {
-        fputs(o.user ? "crier token: --ttl is a duration of 1s and more: 90s, 15m, 24h\n" : "crier token: --user is missing\n",
+        fputs(o.user ? "crier token: --ttl is a duration of 1s and more: 90s, 15m, 24h\n"
+                     : "crier token: --user is missing\n",
               stderr);
         return CLI_USAGE;
     }

@@ -7,9 +7,9 @@
 #include "cli.h"
 #include "http_client.h"
 
-#define WAIT_S 30
+#define WAIT_S           30
 #define BACKOFF_FIRST_MS 250
-#define BACKOFF_LAST_MS 10000
+#define BACKOFF_LAST_MS  10000
 
 struct watcher {
     struct http_client *client;

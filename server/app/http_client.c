@@ -121,8 +121,8 @@ static int send_request(struct http_client *c, const char *method, const char *t
 {
     CLEANUP_BUF out = BUF_INIT;
     bool ipv6 = strchr(c->host, ':');
-    buf_printf(&out, "%s %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nAccept: application/json\r\n", method, target, ipv6 ? "[" : "",
-               c->host, ipv6 ? "]" : "", c->port);
+    buf_printf(&out, "%s %s HTTP/1.1\r\nHost: %s%s%s:%s\r\nAccept: application/json\r\n", method, target,
+               ipv6 ? "[" : "", c->host, ipv6 ? "]" : "", c->port);
     if (c->api_key)
         buf_printf(&out, "X-API-Key: %s\r\n", c->api_key);
     if (body.data)

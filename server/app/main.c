@@ -48,7 +48,8 @@ static int print_help(void)
     puts("crier " CRIER_VERSION ": message queues to browsers and back\n");
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         printf("  crier %-8s %s\n", commands[i].name, commands[i].what);
-    puts("\ncrier COMMAND --help tells more. Exit codes: 0 done, 1 faults found or refused, 64 usage, 69 a server or broker\n"
+    puts("\ncrier COMMAND --help tells more. Exit codes: 0 done, 1 faults found or refused, 64 usage, 69 a server or "
+         "broker\n"
          "is away, 78 configuration.");
     return CLI_OK;
 }

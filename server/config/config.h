@@ -19,54 +19,54 @@ struct config_option {
 };
 
 struct config_server {
-    char *listen;               /* "127.0.0.1:8800"; port 0 takes a free one */
-    int64_t loops;              /* 0: one a core */
-    char *web;                  /* folder of the static front ends; "" serves none */
-    char *node_id;              /* "" : host name + random */
-    char *driver_dir;           /* "" : beside the binary, then the installed place */
-    char *module_dir;           /* "" : the same */
-    int64_t backlog;            /* 4096 */
-    int64_t drain_ms;           /* 25 s */
-    int64_t send_buffer_bytes;  /* SO_SNDBUF; 0 leaves it to the kernel */
-    char *tls_cert, *tls_key;   /* [server.tls] cert, key: PEM files; both or none */
+    char *listen;              /* "127.0.0.1:8800"; port 0 takes a free one */
+    int64_t loops;             /* 0: one a core */
+    char *web;                 /* folder of the static front ends; "" serves none */
+    char *node_id;             /* "" : host name + random */
+    char *driver_dir;          /* "" : beside the binary, then the installed place */
+    char *module_dir;          /* "" : the same */
+    int64_t backlog;           /* 4096 */
+    int64_t drain_ms;          /* 25 s */
+    int64_t send_buffer_bytes; /* SO_SNDBUF; 0 leaves it to the kernel */
+    char *tls_cert, *tls_key;  /* [server.tls] cert, key: PEM files; both or none */
 };
 
 struct config_auth {
-    bool anonymous;             /* sessions without a token may connect */
-    char *hmac_secret_file;     /* "" none */
-    char *api_key_file;         /* "" : /api is off */
-    char **allowed_origins;     /* exact scheme://host[:port]; same origin as Host is always allowed */
+    bool anonymous;         /* sessions without a token may connect */
+    char *hmac_secret_file; /* "" none */
+    char *api_key_file;     /* "" : /api is off */
+    char **allowed_origins; /* exact scheme://host[:port]; same origin as Host is always allowed */
     size_t allowed_origin_count;
 };
 
 struct config_limits {
-    int64_t connections;              /* in all */
-    int64_t connections_per_address;  /* 0: no limit */
-    int64_t message_bytes;            /* of a client, after reassembly; 65536 */
-    int64_t fragments;                /* frames a message; 1024 */
-    int64_t message_ms;               /* first to last frame of a message; 30 s */
-    int64_t header_bytes;             /* of a request head; 8192 */
-    int64_t body_bytes;               /* of a REST request; 1 MiB */
-    int64_t handshake_ms;             /* accept to complete request head; 10 s */
-    int64_t keepalive_ms;             /* idle HTTP connection; 60 s */
-    int64_t rate_messages;            /* a session, per second; 0 no limit */
-    int64_t rate_burst;               /* messages at once */
-    int64_t rate_strikes;             /* refused messages in a row before 1008 */
-    int64_t handshakes_per_second;    /* all loops together; 0 no limit */
-    int64_t subscriptions;            /* a session */
-    int64_t channels;                 /* in memory; more are refused */
-    int64_t channel_name_bytes;       /* 128 */
-    int64_t outbox_bytes;             /* unsent replies of a session; 1 MiB */
-    int64_t frame_log_bytes;          /* newest framed publications kept per channel, loop and form; 256 KiB */
-    int64_t history_bytes;            /* publications in memory, all channels; 0 no limit */
-    int64_t recover;                  /* publications handed over in one resume; 10,000 */
-    int64_t pending_publishes;        /* waiting for brokers; 65,536 */
-    int64_t publish_timeout_ms;       /* 10 s, then `unknown` */
-    int64_t ping_ms;                  /* silence after which a session is pinged; 25 s */
-    int64_t pong_ms;                  /* silence after the ping before it is closed; 10 s */
-    int64_t idle_ms;                  /* session that sends no message at all (pongs do not count); 0 never */
-    int64_t poll_wait_ms;             /* longest long poll; 60 s */
-    int64_t json_depth;               /* 32 */
+    int64_t connections;             /* in all */
+    int64_t connections_per_address; /* 0: no limit */
+    int64_t message_bytes;           /* of a client, after reassembly; 65536 */
+    int64_t fragments;               /* frames a message; 1024 */
+    int64_t message_ms;              /* first to last frame of a message; 30 s */
+    int64_t header_bytes;            /* of a request head; 8192 */
+    int64_t body_bytes;              /* of a REST request; 1 MiB */
+    int64_t handshake_ms;            /* accept to complete request head; 10 s */
+    int64_t keepalive_ms;            /* idle HTTP connection; 60 s */
+    int64_t rate_messages;           /* a session, per second; 0 no limit */
+    int64_t rate_burst;              /* messages at once */
+    int64_t rate_strikes;            /* refused messages in a row before 1008 */
+    int64_t handshakes_per_second;   /* all loops together; 0 no limit */
+    int64_t subscriptions;           /* a session */
+    int64_t channels;                /* in memory; more are refused */
+    int64_t channel_name_bytes;      /* 128 */
+    int64_t outbox_bytes;            /* unsent replies of a session; 1 MiB */
+    int64_t frame_log_bytes;         /* newest framed publications kept per channel, loop and form; 256 KiB */
+    int64_t history_bytes;           /* publications in memory, all channels; 0 no limit */
+    int64_t recover;                 /* publications handed over in one resume; 10,000 */
+    int64_t pending_publishes;       /* waiting for brokers; 65,536 */
+    int64_t publish_timeout_ms;      /* 10 s, then `unknown` */
+    int64_t ping_ms;                 /* silence after which a session is pinged; 25 s */
+    int64_t pong_ms;                 /* silence after the ping before it is closed; 10 s */
+    int64_t idle_ms;                 /* session that sends no message at all (pongs do not count); 0 never */
+    int64_t poll_wait_ms;            /* longest long poll; 60 s */
+    int64_t json_depth;              /* 32 */
 };
 
 struct config_log {
@@ -89,30 +89,30 @@ struct config_bridge {
 
 struct config_namespace {
     char *name;
-    int64_t history;       /* publications kept; 0 none */
+    int64_t history;        /* publications kept; 0 none */
     int64_t history_ttl_ms; /* 0: no age limit */
     enum behind_policy behind;
     bool keyed;
-    int64_t key_ttl_ms;    /* 0: keys stay until a tombstone */
+    int64_t key_ttl_ms; /* 0: keys stay until a tombstone */
     int64_t gather_ms;
     int64_t interval_ms;
     enum payload_codec codec; /* of the records' payloads */
-    int64_t type;          /* message type of the publications on the typed wire */
+    int64_t type;             /* message type of the publications on the typed wire */
     bool presence;
     bool join_leave;
-    bool subscribe;        /* clients may subscribe */
-    bool publish;          /* clients may publish */
-    bool anonymous;        /* also clients without a user */
-    bool rest;             /* GET /channels/... without an API key */
+    bool subscribe; /* clients may subscribe */
+    bool publish;   /* clients may publish */
+    bool anonymous; /* also clients without a user */
+    bool rest;      /* GET /channels/... without an API key */
     int line;
 };
 
 struct config_source {
     char *bridge, *topic, *group, *channel, *dead_letter; /* group and dead_letter "" : none */
-    char *key;             /* template; "" : the record's key */
+    char *key;                                            /* template; "" : the record's key */
     enum source_mode mode;
     enum source_from from;
-    int64_t from_ms;       /* FROM_TIME: wall clock milliseconds */
+    int64_t from_ms;            /* FROM_TIME: wall clock milliseconds */
     struct config_option *tags; /* tags = { line = "{payload.line}" } */
     size_t tag_count;
     int64_t qos;
@@ -120,7 +120,7 @@ struct config_source {
 };
 
 struct config_sink {
-    char *channel; /* exact, or ending in '*' */
+    char *channel;              /* exact, or ending in '*' */
     char *bridge, *topic, *key; /* key "" : the publication's key */
     int64_t qos;
     bool retain;
@@ -128,7 +128,8 @@ struct config_sink {
 };
 
 struct config_relay {
-    char *from_bridge, *from_topic, *to_bridge, *to_topic, *key; /* to_topic and key are templates; key "" : the record's */
+    char *from_bridge, *from_topic, *to_bridge;
+    char *to_topic, *key; /* templates; key "" : the record's */
     enum source_mode mode;
     char *group;
     enum source_from from;
@@ -146,7 +147,7 @@ struct config_module {
 
 struct config {
     char *path; /* as given */
-    char *dir;  /* folder of the file; keys that are paths, and servers of an embedded bridge, are joined with it already */
+    char *dir;  /* folder of the file; paths of the file, also the servers of an embedded bridge, have it in front */
     struct config_server server;
     struct config_auth auth;
     struct config_limits limits;

@@ -177,8 +177,9 @@ static void check_namespaces(struct config_loader *l)
             config_fault(l, place(l, "namespace", i, "behind"),
                          "\"conflate\" needs keys, allowed: skip, resync, close, or keyed = true");
         if (n->behind == BEHIND_RESYNC && n->history == 0)
-            config_note(l, place(l, "namespace", i, "history"),
-                        "0 with behind = \"resync\": a client that fell behind can resume only what the broker still has");
+            config_note(
+                l, place(l, "namespace", i, "history"),
+                "0 with behind = \"resync\": a client that fell behind can resume only what the broker still has");
         if (n->key_ttl_ms && !n->keyed)
             config_note(l, place(l, "namespace", i, "key_ttl"), "has no meaning without keyed = true");
     }
@@ -188,8 +189,8 @@ static void check_limits(struct config_loader *l)
 {
     const struct config_limits *limits = &l->config->limits;
     if (limits->outbox_bytes < limits->message_bytes)
-        config_fault(l, place(l, "limits", 0, "outbox_bytes"),
-                     "smaller than message_bytes, allowed: %lld and more", (long long)limits->message_bytes);
+        config_fault(l, place(l, "limits", 0, "outbox_bytes"), "smaller than message_bytes, allowed: %lld and more",
+                     (long long)limits->message_bytes);
     if (limits->idle_ms && limits->idle_ms < limits->ping_ms)
         config_note(l, place(l, "limits", 0, "idle_ms"), "shorter than ping_ms: no session lives to be pinged");
 }

@@ -10,9 +10,12 @@ static const char intro[] =
     "- A **duration** is a number of milliseconds or a text with a unit: `\"250ms\"`, `\"90s\"`, `\"15m\"`, `\"24h\"`, "
     "`\"7d\"`. A **size** is a number of bytes or a text: `\"64KiB\"`, `\"1MiB\"`, `\"2GiB\"`.\n"
     "- A **path** is relative to the folder of the file; empty means none.\n"
-    "- A **template** is a text with fields: `{topic}`, `{topic.3}` (part of the topic between slashes, counted from 0), "
-    "`{channel}`, `{channel.0}` (namespace), `{channel.1}` (the rest), `{key}`, `{header.NAME}`, `{payload.a.b}` (field of "
-    "a JSON payload), `{user}`, `{partition}`. `{{` and `}}` stand for braces. A record that lacks a field is a bad record.\n"
+    "- A **template** is a text with fields: `{topic}`, `{topic.3}` (part of the topic between slashes, counted from "
+    "0), "
+    "`{channel}`, `{channel.0}` (namespace), `{channel.1}` (the rest), `{key}`, `{header.NAME}`, `{payload.a.b}` "
+    "(field of "
+    "a JSON payload), `{user}`, `{partition}`. `{{` and `}}` stand for braces. A record that lacks a field is a bad "
+    "record.\n"
     "- `-s KEY=VALUE` replaces one key from the command line: `-s server.listen=127.0.0.1:0`, `-s "
     "bridge.kafka.servers=host:9092` (table by name), `-s source.0.from=latest` (table by number, from 0).\n"
     "- `crier check` reads the file and reports every fault as `FILE:LINE:COL key: what is wrong, allowed: ...`.\n";
@@ -32,8 +35,8 @@ static void append_bound(struct buf *out, const struct config_key *key, int64_t 
         int64_t factor;
         const char *unit;
     } units[] = {
-        {CONFIG_TYPE_SIZE, 1ll << 30, "GiB"},      {CONFIG_TYPE_SIZE, 1 << 20, "MiB"}, {CONFIG_TYPE_SIZE, 1 << 10, "KiB"},
-        {CONFIG_TYPE_DURATION, 86400000, "d"},     {CONFIG_TYPE_DURATION, 3600000, "h"}, {CONFIG_TYPE_DURATION, 1000, "s"},
+        {CONFIG_TYPE_SIZE, 1ll << 30, "GiB"},  {CONFIG_TYPE_SIZE, 1 << 20, "MiB"},   {CONFIG_TYPE_SIZE, 1 << 10, "KiB"},
+        {CONFIG_TYPE_DURATION, 86400000, "d"}, {CONFIG_TYPE_DURATION, 3600000, "h"}, {CONFIG_TYPE_DURATION, 1000, "s"},
         {CONFIG_TYPE_DURATION, 1, "ms"},
     };
     for (size_t i = 0; bound && i < sizeof units / sizeof *units; i++)

@@ -7,7 +7,7 @@
 
 #include "config_loader.h"
 
-#define SECRET_LIMIT 4096
+#define SECRET_LIMIT   4096
 #define SECRET_ADVISED 32 /* RFC 7518, 3.2: as long as the hash */
 
 static struct config_place place(const struct config_loader *l, const char *section, const char *key)

@@ -111,8 +111,8 @@ static void load_keys(struct config_loader *l, const struct config_section *sect
         if (!stored && key->preset) /* also after a fault, so that later checks see something sound */
             set_preset(l, section, key, base);
         else if (!node)
-            config_fault(l, (struct config_place){section->name, key->name, table, false},
-                         "missing, allowed: %s (%s)", config_type_name(key->type), key->reason);
+            config_fault(l, (struct config_place){section->name, key->name, table, false}, "missing, allowed: %s (%s)",
+                         config_type_name(key->type), key->reason);
     }
     if (table && !section->free_keys)
         check_keys(l, section, table);
@@ -131,8 +131,8 @@ static void load_array(struct config_loader *l, const struct config_section *sec
     *(size_t *)((char *)l->config + section->count_offset) = count;
     for (const struct config_node *item = array->first; item; item = item->next, items += section->item_size) {
         if (item->kind != CONFIG_TABLE) {
-            config_fault(l, (struct config_place){section->name, NULL, item, false}, "wrong type, allowed: tables [[%s]]",
-                         section->name);
+            config_fault(l, (struct config_place){section->name, NULL, item, false},
+                         "wrong type, allowed: tables [[%s]]", section->name);
             continue;
         }
         *(int *)(items + section->line_offset) = item->line;

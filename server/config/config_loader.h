@@ -46,10 +46,12 @@ void config_override_apply(struct config_loader *l, const char *text);
 /* Stores the value of `node` for `key` into the struct at `base`, or reports why it cannot and returns false. */
 bool config_value_set(struct config_loader *l, const struct config_section *section, const struct config_key *key,
                       const struct config_node *node, void *base);
-/* Heap copy of a path: one of the file is relative to its folder, one of the command line to where the command is given. */
+/* Heap copy of a path: one of the file is relative to its folder, one of the command line to where it is given. */
 char *config_path_join(const struct config_loader *l, const struct config_node *node, const char *path);
-/* Appends the leaves of a table to a list of options: nested keys joined by dots, arrays as JSON text. `skip` names keys
- * of the schema that are no options, NULL none. */
+/* RFC 3339 as "2026-01-31T08:00:00Z"; -EINVAL on anything else. */
+int config_parse_time(const char *text, int64_t *ret_ms);
+/* Appends the leaves of a table to a list of options: nested keys joined by dots, arrays as JSON text. `skip` names
+ * keys of the schema that are no options, NULL none. */
 void config_options_collect(const struct config_node *table, const struct config_section *skip,
                             struct config_option **list, size_t *count);
 void config_options_free(struct config_option *list, size_t count);

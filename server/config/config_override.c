@@ -87,7 +87,8 @@ static bool is_item(const struct config_node *item, size_t index, struct bytes w
     return bytes_eq_str(wanted, number);
 }
 
-static struct config_node *find_item(const struct override *o, const struct config_section *section, struct bytes wanted)
+static struct config_node *find_item(const struct override *o, const struct config_section *section,
+                                     struct bytes wanted)
 {
     struct config_node *array = config_node_get(o->loader->root, section->name);
     size_t index = 0;

@@ -4,13 +4,12 @@
 #include "util/template.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define KIB 1024
-#define MIB (1024 * KIB)
-#define GIB (1024ll * MIB)
-#define SECOND 1000
-#define HOUR (3600ll * SECOND)
-#define YEAR (366 * 24 * HOUR)
-#define ANY INT64_MAX
+#define KIB          1024
+#define MIB          (1024 * KIB)
+#define GIB          (1024ll * MIB)
+#define SECOND       1000
+#define HOUR         (3600ll * SECOND)
+#define YEAR         (366 * 24 * HOUR)
 
 static const char *const behind_names[] = {"conflate", "skip", "resync", "close", NULL};
 static const char *const mode_names[] = {"fanout", "shared", NULL};
@@ -26,26 +25,53 @@ enum {
 
 /* Each block below defines SECTION as the struct that its keys are stored in. */
 #define AT(field) offsetof(struct SECTION, field)
-#define TEXT(field, text, why) {.name = #field, .type = CONFIG_TYPE_STRING, .offset = AT(field), .preset = text, .reason = why}
-#define PATH(field, why) {.name = #field, .type = CONFIG_TYPE_PATH, .offset = AT(field), .preset = "\"\"", .reason = why}
-#define NAME(field, text, why) {.name = #field, .type = CONFIG_TYPE_NAME, .offset = AT(field), .preset = text, .reason = why}
-#define FLAG(field, text, why) {.name = #field, .type = CONFIG_TYPE_FLAG, .offset = AT(field), .preset = text, .reason = why}
+#define TEXT(field, text, why)                                                                                         \
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_STRING, .offset = AT(field), .preset = text, .reason = why                 \
+    }
+#define PATH(field, why)                                                                                               \
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_PATH, .offset = AT(field), .preset = "\"\"", .reason = why                 \
+    }
+#define NAME(field, text, why)                                                                                         \
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_NAME, .offset = AT(field), .preset = text, .reason = why                   \
+    }
+#define FLAG(field, text, why)                                                                                         \
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_FLAG, .offset = AT(field), .preset = text, .reason = why                   \
+    }
 #define NUMBER(kind, field, text, low, high, why)                                                                      \
-    {.name = #field, .type = CONFIG_TYPE_##kind, .offset = AT(field), .preset = text, .min = low, .max = high, .reason = why}
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_##kind, .offset = AT(field), .preset = text, .min = low, .max = high,      \
+        .reason = why                                                                                                  \
+    }
 #define CHOICE(field, list, text, why)                                                                                 \
-    {.name = #field, .type = CONFIG_TYPE_ENUM, .offset = AT(field), .preset = text, .names = list, .reason = why}
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_ENUM, .offset = AT(field), .preset = text, .names = list, .reason = why    \
+    }
 #define TEMPLATE(field, text, allowed, why)                                                                            \
-    {.name = #field, .type = CONFIG_TYPE_TEMPLATE, .offset = AT(field), .preset = text, .fields = allowed, .reason = why}
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_TEMPLATE, .offset = AT(field), .preset = text, .fields = allowed,          \
+        .reason = why                                                                                                  \
+    }
 #define START(why)                                                                                                     \
-    {.name = "from", .type = CONFIG_TYPE_FROM, .offset = AT(from), .extra = AT(from_ms), .preset = "\"latest\"",       \
-     .names = from_names, .reason = why}
+    {                                                                                                                  \
+        .name = "from", .type = CONFIG_TYPE_FROM, .offset = AT(from), .extra = AT(from_ms), .preset = "\"latest\"",    \
+        .names = from_names, .reason = why                                                                             \
+    }
 #define OPTIONS(field, count, allowed, why)                                                                            \
-    {.name = #field, .type = CONFIG_TYPE_OPTIONS, .offset = AT(field), .extra = AT(count), .preset = "{}",             \
-     .fields = allowed, .reason = why}
+    {                                                                                                                  \
+        .name = #field, .type = CONFIG_TYPE_OPTIONS, .offset = AT(field), .extra = AT(count), .preset = "{}",          \
+        .fields = allowed, .reason = why                                                                               \
+    }
 
 #define SECTION config_server
 static const struct config_key server_keys[] = {
-    {.name = "listen", .type = CONFIG_TYPE_ADDRESS, .offset = AT(listen), .preset = "\"127.0.0.1:8800\"",
+    {.name = "listen",
+     .type = CONFIG_TYPE_ADDRESS,
+     .offset = AT(listen),
+     .preset = "\"127.0.0.1:8800\"",
      .reason = "address of the listener; port 0 takes a free one"},
     NUMBER(INT, loops, "0", 0, 64, "threads that serve sessions; 0: one a core"),
     PATH(web, "folder of static front ends, served at /; empty: none"),
@@ -58,9 +84,15 @@ static const struct config_key server_keys[] = {
 };
 
 static const struct config_key tls_keys[] = {
-    {.name = "cert", .type = CONFIG_TYPE_PATH, .offset = AT(tls_cert), .preset = "\"\"",
+    {.name = "cert",
+     .type = CONFIG_TYPE_PATH,
+     .offset = AT(tls_cert),
+     .preset = "\"\"",
      .reason = "PEM file with the certificate chain; with key it turns on TLS"},
-    {.name = "key", .type = CONFIG_TYPE_PATH, .offset = AT(tls_key), .preset = "\"\"",
+    {.name = "key",
+     .type = CONFIG_TYPE_PATH,
+     .offset = AT(tls_key),
+     .preset = "\"\"",
      .reason = "PEM file with the private key"},
 };
 #undef SECTION
@@ -70,8 +102,11 @@ static const struct config_key auth_keys[] = {
     FLAG(anonymous, "true", "sessions without a token may connect; namespaces decide what they may do"),
     PATH(hmac_secret_file, "file with the secret of the sessions' JWTs (HS256, HS384, HS512); empty: no tokens"),
     PATH(api_key_file, "file with the key that /api asks for in X-API-Key; empty: /api is off"),
-    {.name = "allowed_origins", .type = CONFIG_TYPE_STRINGS, .offset = AT(allowed_origins),
-     .extra = AT(allowed_origin_count), .preset = "[]",
+    {.name = "allowed_origins",
+     .type = CONFIG_TYPE_STRINGS,
+     .offset = AT(allowed_origins),
+     .extra = AT(allowed_origin_count),
+     .preset = "[]",
      .reason = "other origins whose pages may connect, exactly scheme://host[:port]; the server's own always may"},
 };
 #undef SECTION
@@ -137,12 +172,20 @@ static const struct config_key bridge_keys[] = {
 static const struct config_key namespace_keys[] = {
     NAME(name, NULL, "part of the channel's name before the colon; `default` for names without one"),
     NUMBER(INT, history, "100", 0, 10000000, "publications kept per channel; 0: none"),
-    {.name = "history_ttl", .type = CONFIG_TYPE_DURATION, .offset = AT(history_ttl_ms), .preset = "\"24h\"",
-     .max = 100 * YEAR, .reason = "age of the publications kept; 0: no limit"},
+    {.name = "history_ttl",
+     .type = CONFIG_TYPE_DURATION,
+     .offset = AT(history_ttl_ms),
+     .preset = "\"24h\"",
+     .max = 100 * YEAR,
+     .reason = "age of the publications kept; 0: no limit"},
     CHOICE(behind, behind_names, "\"resync\"",
            "client behind the frame log: newest per key, gap notice, resume by position, or close"),
     FLAG(keyed, "false", "keeps the newest publication per key; subscribers get that snapshot first"),
-    {.name = "key_ttl", .type = CONFIG_TYPE_DURATION, .offset = AT(key_ttl_ms), .preset = "0", .max = 100 * YEAR,
+    {.name = "key_ttl",
+     .type = CONFIG_TYPE_DURATION,
+     .offset = AT(key_ttl_ms),
+     .preset = "0",
+     .max = 100 * YEAR,
      .reason = "a key that was not published for so long is dropped; 0: only by a tombstone"},
     NUMBER(DURATION, gather_ms, "5", 0, 10 * SECOND, "publications this close to the one before leave in one send"),
     NUMBER(DURATION, interval_ms, "0", 0, HOUR, "deliver at most so often, newest per key when keyed; 0: at once"),
@@ -204,11 +247,14 @@ static const struct config_key module_keys[] = {
 #undef SECTION
 
 #define ONE(title, member, table, why)                                                                                 \
-    {.name = title, .offset = offsetof(struct config, member), .keys = table, .key_count = COUNT(table), .reason = why}
+    {                                                                                                                  \
+        .name = title, .offset = offsetof(struct config, member), .keys = table, .key_count = COUNT(table),            \
+        .reason = why                                                                                                  \
+    }
 #define MANY(title, type, list, count, table, why)                                                                     \
-    .name = title, .array = true, .offset = offsetof(struct config, list), .count_offset = offsetof(struct config, count), \
-    .item_size = sizeof(struct type), .line_offset = offsetof(struct type, line), .keys = table,                       \
-    .key_count = COUNT(table), .reason = why
+    .name = title, .array = true, .offset = offsetof(struct config, list),                                             \
+    .count_offset = offsetof(struct config, count), .item_size = sizeof(struct type),                                  \
+    .line_offset = offsetof(struct type, line), .keys = table, .key_count = COUNT(table), .reason = why
 
 const struct config_section config_sections[] = {
     ONE("server", server, server_keys, "The listener and the process."),
@@ -249,12 +295,18 @@ const struct config_key *config_key_find(const struct config_section *section, s
 const char *config_type_name(enum config_type type)
 {
     static const char *const names[] = {
-        [CONFIG_TYPE_STRING] = "text",         [CONFIG_TYPE_NAME] = "name",
-        [CONFIG_TYPE_ADDRESS] = "host:port",   [CONFIG_TYPE_PATH] = "path",
-        [CONFIG_TYPE_TEMPLATE] = "template",   [CONFIG_TYPE_FLAG] = "true or false",
-        [CONFIG_TYPE_INT] = "whole number",    [CONFIG_TYPE_DURATION] = "duration",
-        [CONFIG_TYPE_SIZE] = "size",           [CONFIG_TYPE_ENUM] = "one of",
-        [CONFIG_TYPE_FROM] = "start",          [CONFIG_TYPE_STRINGS] = "list of texts",
+        [CONFIG_TYPE_STRING] = "text",
+        [CONFIG_TYPE_NAME] = "name",
+        [CONFIG_TYPE_ADDRESS] = "host:port",
+        [CONFIG_TYPE_PATH] = "path",
+        [CONFIG_TYPE_TEMPLATE] = "template",
+        [CONFIG_TYPE_FLAG] = "true or false",
+        [CONFIG_TYPE_INT] = "whole number",
+        [CONFIG_TYPE_DURATION] = "duration",
+        [CONFIG_TYPE_SIZE] = "size",
+        [CONFIG_TYPE_ENUM] = "one of",
+        [CONFIG_TYPE_FROM] = "start",
+        [CONFIG_TYPE_STRINGS] = "list of texts",
         [CONFIG_TYPE_OPTIONS] = "table of options",
     };
     return names[type];

@@ -28,7 +28,7 @@ enum config_type {
 struct config_key {
     const char *name;
     enum config_type type;
-    size_t offset;            /* into the struct of its section */
+    size_t offset; /* into the struct of its section */
     size_t extra;
     const char *preset;       /* as written in TOML; NULL: has to be given */
     int64_t min, max;         /* numbers */
@@ -38,11 +38,11 @@ struct config_key {
 };
 
 struct config_section {
-    const char *name;         /* "server.tls", "bridge" */
-    bool array;               /* [[name]], one struct an item */
-    bool free_keys;           /* keys that are not in the table are options, at `options` and `option_count` */
-    size_t offset;            /* into struct config: the struct itself, or the pointer to the array */
-    size_t count_offset;      /* arrays */
+    const char *name;    /* "server.tls", "bridge" */
+    bool array;          /* [[name]], one struct an item */
+    bool free_keys;      /* keys that are not in the table are options, at `options` and `option_count` */
+    size_t offset;       /* into struct config: the struct itself, or the pointer to the array */
+    size_t count_offset; /* arrays */
     size_t item_size, line_offset;
     size_t options, option_count;
     const struct config_key *keys;

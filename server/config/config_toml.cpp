@@ -12,10 +12,14 @@
 
 #include "config_tree.h"
 
-namespace {
+namespace
+{
 
 struct node_deleter {
-    void operator()(config_node *node) const { config_node_free(node); }
+    void operator()(config_node *node) const
+    {
+        config_node_free(node);
+    }
 };
 using node_ptr = std::unique_ptr<config_node, node_deleter>;
 

@@ -11,25 +11,17 @@
 extern "C" {
 #endif
 
-enum config_kind {
-    CONFIG_TABLE,
-    CONFIG_ARRAY,
-    CONFIG_TEXT,
-    CONFIG_INT,
-    CONFIG_FLOAT,
-    CONFIG_BOOL,
-    CONFIG_TIME
-};
+enum config_kind { CONFIG_TABLE, CONFIG_ARRAY, CONFIG_TEXT, CONFIG_INT, CONFIG_FLOAT, CONFIG_BOOL, CONFIG_TIME };
 
 struct config_node {
     enum config_kind kind;
-    char *key;                   /* in a table; NULL in an array */
-    char *text;                  /* a scalar as text: a string's content, a number in decimal */
-    int64_t number;              /* CONFIG_INT; CONFIG_BOOL: 0 or 1 */
-    int line, column;            /* of the value */
-    int key_line, key_column;    /* of the key; 0 in an array */
-    const char *override;        /* the -s that it came from, borrowed; NULL: from the file */
-    struct config_node *first;   /* children of tables (sorted by key) and arrays (in order) */
+    char *key;                 /* in a table; NULL in an array */
+    char *text;                /* a scalar as text: a string's content, a number in decimal */
+    int64_t number;            /* CONFIG_INT; CONFIG_BOOL: 0 or 1 */
+    int line, column;          /* of the value */
+    int key_line, key_column;  /* of the key; 0 in an array */
+    const char *override;      /* the -s that it came from, borrowed; NULL: from the file */
+    struct config_node *first; /* children of tables (sorted by key) and arrays (in order) */
     struct config_node *last;
     struct config_node *next;
 };

@@ -1,97 +1,10 @@
 #include "config_loader.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "util/template.h"
-
-struct unit {
-    const char *name;
-    int64_t factor;
-};
-
-static const struct unit duration_units[] = {
-    {"", 1}, {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}, {"d", 86400000}, {NULL, 0},
-};
-static const struct unit size_units[] = {
-    {"", 1}, {"B", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {NULL, 0},
-};
-
-static int parse_quantity(const char *text, const struct unit *units, int64_t *ret)
-{
-    int64_t number = 0;
-    const char *p = text;
-    for (; *p >= '0' && *p <= '9'; p++)
-        if (__builtin_mul_overflow(number, 10, &number) || __builtin_add_overflow(number, *p - '0', &number))
-            return -EINVAL;
-    if (p == text)
-        return -EINVAL;
-    for (; units->name; units++) {
-        if (strcmp(p, units->name) != 0)
-            continue;
-        if (__builtin_mul_overflow(number, units->factor, &number))
-            return -EINVAL;
-        *ret = number;
-        return 0;
-    }
-    return -EINVAL;
-}
-
-int config_parse_duration(const char *text, int64_t *ret_ms)
-{
-    return parse_quantity(text, duration_units, ret_ms);
-}
-
-int config_parse_size(const char *text, int64_t *ret_bytes)
-{
-    return parse_quantity(text, size_units, ret_bytes);
-}
-
-static bool fits_mask(const char *text, const char *mask)
-{
-    for (; *mask; mask++, text++)
-        if (*mask == '0' ? *text < '0' || *text > '9' : *text != *mask)
-            return false;
-    return true;
-}
-
-/* Z, +01:00, -05:30 */
-static int parse_zone(const char *p, int64_t *ret_ms)
-{
-    *ret_ms = 0;
-    if (strcmp(p, "Z") == 0)
-        return 0;
-    if ((*p != '+' && *p != '-') || strlen(p) != 6 || !fits_mask(p + 1, "00:00"))
-        return -EINVAL;
-    int hours = atoi(p + 1), minutes = atoi(p + 4);
-    if (hours > 23 || minutes > 59)
-        return -EINVAL;
-    *ret_ms = (hours * 60 + minutes) * 60000ll * (*p == '-' ? -1 : 1);
-    return 0;
-}
-
-/* RFC 3339: 2026-01-31T08:00:00Z, 2026-01-31T08:00:00.250+01:00; not 2026-02-30T00:00:00Z, not without a zone. */
-static int parse_time(const char *text, int64_t *ret_ms)
-{
-    struct tm tm = {0};
-    if (!fits_mask(text, "0000-00-00T00:00:00") || !strptime(text, "%Y-%m-%dT%H:%M:%S", &tm))
-        return -EINVAL;
-    int day = tm.tm_mday;
-    int64_t seconds = timegm(&tm), ms = 0, zone_ms;
-    const char *p = text + strlen("0000-00-00T00:00:00");
-    if (*p == '.') {
-        int64_t scale = 100;
-        for (p++; *p >= '0' && *p <= '9'; p++, scale /= 10)
-            ms += (*p - '0') * scale;
-    }
-    if (tm.tm_mday != day || parse_zone(p, &zone_ms) < 0)
-        return -EINVAL;
-    *ret_ms = seconds * 1000 + ms - zone_ms;
-    return 0;
-}
 
 /* One setter a type. It returns false when the value does not fit; what is allowed is then said by allowed_text(). */
 struct target {
@@ -198,22 +111,22 @@ static bool set_int(const struct target *t)
     return t->node->kind == CONFIG_INT && store_number(t, t->node->number);
 }
 
-static bool set_quantity(const struct target *t, const struct unit *units)
+static bool set_quantity(const struct target *t, int (*parse)(const char *, int64_t *))
 {
     int64_t number;
     if (t->node->kind == CONFIG_INT)
         return store_number(t, t->node->number);
-    return t->node->kind == CONFIG_TEXT && parse_quantity(t->node->text, units, &number) == 0 && store_number(t, number);
+    return t->node->kind == CONFIG_TEXT && parse(t->node->text, &number) == 0 && store_number(t, number);
 }
 
 static bool set_duration(const struct target *t)
 {
-    return set_quantity(t, duration_units);
+    return set_quantity(t, config_parse_duration);
 }
 
 static bool set_size(const struct target *t)
 {
-    return set_quantity(t, size_units);
+    return set_quantity(t, config_parse_size);
 }
 
 static int find_name(const char *text, const char *const *names)
@@ -244,7 +157,7 @@ static bool set_from(const struct target *t)
     int64_t ms = 0;
     if (set_enum(t))
         return true;
-    if (!t->node->text || t->node->kind == CONFIG_INT || parse_time(t->node->text, &ms) < 0)
+    if (!t->node->text || t->node->kind == CONFIG_INT || config_parse_time(t->node->text, &ms) < 0)
         return false;
     store_enum(t, FROM_TIME);
     *(int64_t *)(t->base + t->key->extra) = ms;
@@ -285,83 +198,77 @@ static bool set_options(const struct target *t)
     return true;
 }
 
-static bool (*const setters[])(const struct target *) = {
-    [CONFIG_TYPE_STRING] = set_string,     [CONFIG_TYPE_NAME] = set_name,         [CONFIG_TYPE_ADDRESS] = set_address,
-    [CONFIG_TYPE_PATH] = set_path,         [CONFIG_TYPE_TEMPLATE] = set_template, [CONFIG_TYPE_FLAG] = set_flag,
-    [CONFIG_TYPE_INT] = set_int,           [CONFIG_TYPE_DURATION] = set_duration, [CONFIG_TYPE_SIZE] = set_size,
-    [CONFIG_TYPE_ENUM] = set_enum,         [CONFIG_TYPE_FROM] = set_from,         [CONFIG_TYPE_STRINGS] = set_strings,
-    [CONFIG_TYPE_OPTIONS] = set_options,
+/* How each type takes a value and speaks of one that does not fit. */
+static const struct value_type {
+    bool (*set)(const struct target *);
+    bool takes_text, takes_int;
+    int (*parse)(const char *, int64_t *); /* texts that are numbers with a unit */
+    const char *malformed;                 /* a text that means nothing; NULL: any text fits */
+    const char *allowed;
+} types[] = {
+    [CONFIG_TYPE_STRING] = {.set = set_string, .takes_text = true, .allowed = "a text"},
+    [CONFIG_TYPE_NAME] = {.set = set_name,
+                          .takes_text = true,
+                          .malformed = "not a name",
+                          .allowed = "1 to 64 letters, digits, '_', '-', '.', not first a '.'"},
+    [CONFIG_TYPE_ADDRESS] = {.set = set_address,
+                             .takes_text = true,
+                             .malformed = "not an address",
+                             .allowed = "\"host:port\", \"[ipv6]:port\", port 0 to 65535"},
+    [CONFIG_TYPE_PATH] = {.set = set_path, .takes_text = true, .allowed = "a path"},
+    [CONFIG_TYPE_TEMPLATE] = {.set = set_template, .takes_text = true, .allowed = "a template"},
+    [CONFIG_TYPE_FLAG] = {.set = set_flag, .allowed = "true, false"},
+    [CONFIG_TYPE_INT] = {.set = set_int, .takes_int = true, .allowed = "a whole number"},
+    [CONFIG_TYPE_DURATION] = {.set = set_duration,
+                              .takes_text = true,
+                              .takes_int = true,
+                              .parse = config_parse_duration,
+                              .malformed = "not a duration",
+                              .allowed = "milliseconds or a text as \"250ms\", \"90s\", \"15m\", \"24h\", \"7d\""},
+    [CONFIG_TYPE_SIZE] = {.set = set_size,
+                          .takes_text = true,
+                          .takes_int = true,
+                          .parse = config_parse_size,
+                          .malformed = "not a size",
+                          .allowed = "bytes or a text as \"64KiB\", \"1MiB\", \"2GiB\""},
+    [CONFIG_TYPE_ENUM] = {.set = set_enum, .takes_text = true, .malformed = "unknown value", .allowed = ""},
+    [CONFIG_TYPE_FROM] = {.set = set_from, .takes_text = true, .malformed = "unknown value", .allowed = ""},
+    [CONFIG_TYPE_STRINGS] = {.set = set_strings, .allowed = "a list of texts"},
+    [CONFIG_TYPE_OPTIONS] = {.set = set_options, .allowed = "a table { name = value, ... }"},
 };
-
-static void append_names(struct buf *out, const char *const *names)
-{
-    for (int i = 0; names[i]; i++)
-        buf_printf(out, "%s\"%s\"", i ? ", " : "", names[i]);
-}
 
 static void append_allowed(struct buf *out, const struct config_key *key)
 {
-    static const char *const texts[] = {
-        [CONFIG_TYPE_STRING] = "a text",
-        [CONFIG_TYPE_NAME] = "1 to 64 letters, digits, '_', '-', '.', not first a '.'",
-        [CONFIG_TYPE_ADDRESS] = "\"host:port\", \"[ipv6]:port\", port 0 to 65535",
-        [CONFIG_TYPE_PATH] = "a path",
-        [CONFIG_TYPE_TEMPLATE] = "a template",
-        [CONFIG_TYPE_FLAG] = "true, false",
-        [CONFIG_TYPE_INT] = "a whole number",
-        [CONFIG_TYPE_DURATION] = "milliseconds or a text as \"250ms\", \"90s\", \"15m\", \"24h\", \"7d\"",
-        [CONFIG_TYPE_SIZE] = "bytes or a text as \"64KiB\", \"1MiB\", \"2GiB\"",
-        [CONFIG_TYPE_ENUM] = "",
-        [CONFIG_TYPE_FROM] = "",
-        [CONFIG_TYPE_STRINGS] = "a list of texts",
-        [CONFIG_TYPE_OPTIONS] = "a table { name = value, ... }",
-    };
-    buf_append_str(out, texts[key->type]);
-    if (key->names)
-        append_names(out, key->names);
+    buf_append_str(out, types[key->type].allowed);
+    for (int i = 0; key->names && key->names[i]; i++)
+        buf_printf(out, "%s\"%s\"", i ? ", " : "", key->names[i]);
     if (key->type == CONFIG_TYPE_FROM)
         buf_append_str(out, ", a time as \"2026-01-31T08:00:00Z\"");
     if (key->max)
         buf_printf(out, ", %" PRId64 " to %" PRId64, key->min, key->max);
 }
 
-/* "wrong type" where the kind of value can never fit, else what is wrong with the value. */
-static const char *fault_of(const struct config_key *key, const struct config_node *node)
+static const char *fault_of(const struct value_type *type, const struct config_node *node)
 {
-    bool number = node->kind == CONFIG_INT, text = is_text(node);
-    switch (key->type) {
-    case CONFIG_TYPE_INT:
-        return number ? "out of range" : "wrong type";
-    case CONFIG_TYPE_DURATION:
-    case CONFIG_TYPE_SIZE: {
-        int64_t value;
-        const struct unit *units = key->type == CONFIG_TYPE_SIZE ? size_units : duration_units;
-        if (node->kind == CONFIG_TEXT && parse_quantity(node->text, units, &value) < 0)
-            return key->type == CONFIG_TYPE_SIZE ? "not a size" : "not a duration";
-        return number || text ? "out of range" : "wrong type";
-    }
-    case CONFIG_TYPE_ENUM:
-    case CONFIG_TYPE_FROM:
-        return text ? "unknown value" : "wrong type";
-    case CONFIG_TYPE_NAME:
-        return text ? "not a name" : "wrong type";
-    case CONFIG_TYPE_ADDRESS:
-        return text ? "not an address" : "wrong type";
-    default:
+    int64_t number;
+    bool is_int = type->takes_int && node->kind == CONFIG_INT;
+    if (!is_int && !(type->takes_text && is_text(node)))
         return "wrong type";
-    }
+    if (is_int || (type->parse && type->parse(node->text, &number) == 0))
+        return "out of range";
+    return type->malformed;
 }
 
 bool config_value_set(struct config_loader *l, const struct config_section *section, const struct config_key *key,
                       const struct config_node *node, void *base)
 {
     const struct target target = {l, section, key, node, base};
-    if (setters[key->type](&target))
+    if (types[key->type].set(&target))
         return true;
     CLEANUP_BUF allowed = BUF_INIT;
     append_allowed(&allowed, key);
     buf_append(&allowed, "", 1);
-    const char *what = fault_of(key, node);
+    const char *what = fault_of(&types[key->type], node);
     bool shown = node->kind == CONFIG_TEXT && strcmp(what, "wrong type") != 0;
     config_fault(l, (struct config_place){section->name, key->name, node, false}, "%s%s%.80s%s, allowed: %s", what,
                  shown ? " \"" : "", shown ? node->text : "", shown ? "\"" : "", allowed.data);

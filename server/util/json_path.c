@@ -85,11 +85,12 @@ static int hex4(const char *p)
 {
     int value = 0;
     for (int i = 0; i < 4; i++) {
-        char c = p[i];
-        int digit = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-        if (digit < 0)
+        static const char digits[] = "0123456789abcdefABCDEF";
+        const char *found = p[i] ? strchr(digits, p[i]) : NULL;
+        if (!found)
             return -1;
-        value = value * 16 + digit;
+        int digit = (int)(found - digits);
+        value = value * 16 + (digit < 16 ? digit : digit - 6);
     }
     return value;
 }

@@ -19,7 +19,8 @@ struct part {
     size_t name_count;
 };
 
-struct template {
+struct template
+{
     char *text; /* parts point into it */
     unsigned fields;
     size_t part_count;
@@ -41,7 +42,8 @@ static const struct field {
     {"channel", TEMPLATE_CHANNEL, PART_CHANNEL, DETAIL_INDEX, 1, "{channel}, {channel.0} or {channel.1}"},
     {"key", TEMPLATE_KEY, PART_KEY, DETAIL_NONE, 0, "{key}"},
     {"user", TEMPLATE_USER, PART_USER, DETAIL_NONE, 0, "{user}"},
-    {"payload", TEMPLATE_PAYLOAD, PART_PAYLOAD, DETAIL_PATH, 0, "{payload.NAME} or {payload.NAME.NAME}, 8 names at most"},
+    {"payload", TEMPLATE_PAYLOAD, PART_PAYLOAD, DETAIL_PATH, 0,
+     "{payload.NAME} or {payload.NAME.NAME}, 8 names at most"},
     {"header", TEMPLATE_HEADER, PART_HEADER, DETAIL_NAME, 0, "{header.NAME}"},
     {"partition", TEMPLATE_PARTITION, PART_PARTITION, DETAIL_NONE, 0, "{partition}"},
 };
@@ -73,7 +75,8 @@ static int fail_unknown(struct parser *p, struct bytes name)
             buf_printf(&list, "%s{%s%s}", list.len ? ", " : "", fields[i].name,
                        fields[i].detail >= DETAIL_NAME ? ".NAME" : "");
     buf_append(&list, "", 1);
-    return fail(p, "field {%.*s} is not known here, allowed: %s", (int)(name.len < 40 ? name.len : 40), name.data, list.data);
+    return fail(p, "field {%.*s} is not known here, allowed: %s", (int)(name.len < 40 ? name.len : 40), name.data,
+                list.data);
 }
 
 static struct part *add_part(struct parser *p, enum part_kind kind)

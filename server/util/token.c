@@ -16,7 +16,7 @@ static void free_jwt(jwt_t **jwt)
 }
 
 #define CLEANUP_JSON __attribute__((cleanup(free_json))) json_t
-#define CLEANUP_JWT __attribute__((cleanup(free_jwt))) jwt_t
+#define CLEANUP_JWT  __attribute__((cleanup(free_jwt))) jwt_t
 
 static int refuse(int error, const char *reason, const char **ret_reason)
 {
@@ -121,7 +121,8 @@ static json_t *build_claims(const char *user, int64_t now_s, int64_t ttl_s, cons
         json_decref(claims);
         return NULL;
     }
-    int r = json_object_set_new(claims, "sub", json_string(user)) | json_object_set_new(claims, "iat", json_integer(now_s));
+    int r =
+        json_object_set_new(claims, "sub", json_string(user)) | json_object_set_new(claims, "iat", json_integer(now_s));
     if (ttl_s)
         r |= json_object_set_new(claims, "exp", json_integer(now_s + ttl_s));
     if (r == 0)

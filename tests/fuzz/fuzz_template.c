@@ -1,5 +1,5 @@
-/* A template and a payload, cut at the first NUL of the input: parsing and expanding never reads outside, and an expansion
- * that fails leaves the buffer as it was. Escapes in names and values are read the same way in any position. */
+/* A template and a payload, cut at the first NUL of the input: parsing and expanding never reads outside, and an
+ * expansion that fails leaves the buffer as it was. Escapes in names and values are read the same way in any position. */
 #include "util/template.h"
 
 #include <stdlib.h>

@@ -99,7 +99,7 @@ static void expect_notes(const char *toml, const char *want)
 }
 
 #define BRIDGE "[[bridge]]\nname='b'\ndriver='embedded'\nservers='x.db'\n"
-#define CHAT "[[namespace]]\nname='chat'\n"
+#define CHAT   "[[namespace]]\nname='chat'\n"
 
 /* ---- what is read ---- */
 
@@ -125,19 +125,20 @@ static void test_empty_file_gives_defaults(void **state)
 static void test_values_reach_their_fields(void **state)
 {
     (void)state;
-    struct config *c = load_sound("[server]\nlisten = '[::1]:0'\nloops = 2\nweb = 'web'\n"
-                                  "[auth]\nallowed_origins = ['https://a.example', 'http://b:81']\nanonymous = false\n"
-                                  "[limits]\nmessage_bytes = '1MiB'\nping_ms = 1500\nidle_ms = '7d'\n"
-                                  "[log]\nlevel = 'warn'\nformat = 'json'\n" BRIDGE
-                                  "options = { acks = 'all', linger.ms = 5, x = [1, 'a', {b = true}], f = 0.5 }\n" CHAT
-                                  "history_ttl = '15m'\nbehind = 'skip'\nkey_ttl = '250ms'\ncodec = 'protobuf'\n"
-                                  "[[source]]\nbridge = 'b'\ntopic = 't'\nchannel = 'chat:{key}'\n"
-                                  "from = 2026-01-31T08:00:00.25+01:00\ntags = { line = '{payload.line}' }\n"
-                                  "mode = 'shared'\ngroup = 'g'\n"
-                                  "[[sink]]\nchannel = 'chat:*'\nbridge = 'b'\ntopic = '{channel.1}'\nretain = true\n"
-                                  "[[relay]]\nfrom_bridge='b'\nfrom_topic='a'\nto_bridge='b'\nto_topic='{topic.0}'\n"
-                                  "[[module]]\nname = 'm'\nlimit = 5\nrate = { burst = 2, per.user = true }\nlist = ['x']\n",
-                                  NULL);
+    struct config *c =
+        load_sound("[server]\nlisten = '[::1]:0'\nloops = 2\nweb = 'web'\n"
+                   "[auth]\nallowed_origins = ['https://a.example', 'http://b:81']\nanonymous = false\n"
+                   "[limits]\nmessage_bytes = '1MiB'\nping_ms = 1500\nidle_ms = '7d'\n"
+                   "[log]\nlevel = 'warn'\nformat = 'json'\n" BRIDGE
+                   "options = { acks = 'all', linger.ms = 5, x = [1, 'a', {b = true}], f = 0.5 }\n" CHAT
+                   "history_ttl = '15m'\nbehind = 'skip'\nkey_ttl = '250ms'\ncodec = 'protobuf'\n"
+                   "[[source]]\nbridge = 'b'\ntopic = 't'\nchannel = 'chat:{key}'\n"
+                   "from = 2026-01-31T08:00:00.25+01:00\ntags = { line = '{payload.line}' }\n"
+                   "mode = 'shared'\ngroup = 'g'\n"
+                   "[[sink]]\nchannel = 'chat:*'\nbridge = 'b'\ntopic = '{channel.1}'\nretain = true\n"
+                   "[[relay]]\nfrom_bridge='b'\nfrom_topic='a'\nto_bridge='b'\nto_topic='{topic.0}'\n"
+                   "[[module]]\nname = 'm'\nlimit = 5\nrate = { burst = 2, per.user = true }\nlist = ['x']\n",
+                   NULL);
     assert_string_equal(c->server.listen, "[::1]:0");
     assert_int_equal(c->auth.allowed_origin_count, 2);
     assert_string_equal(c->auth.allowed_origins[1], "http://b:81");
@@ -222,10 +223,23 @@ static void test_durations_and_sizes(void **state)
     static const struct {
         const char *text;
         int64_t ms;
-    } good[] = {{"0", 0},       {"1500", 1500},     {"250ms", 250},      {"90s", 90000},
+    } good[] = {{"0", 0},        {"1500", 1500},    {"250ms", 250},    {"90s", 90000},
                 {"15m", 900000}, {"24h", 86400000}, {"7d", 604800000}, {"9223372036854775807", INT64_MAX}};
-    static const char *const bad[] = {"",     " ",   "s",    "1 s",  "1.5s", "-1s", "+1", "1S", "1sec", "1h30m",
-                                      "0x10", "1s ", "9223372036854775808", "9223372036854775807s", "1KiB"};
+    static const char *const bad[] = {"",
+                                      " ",
+                                      "s",
+                                      "1 s",
+                                      "1.5s",
+                                      "-1s",
+                                      "+1",
+                                      "1S",
+                                      "1sec",
+                                      "1h30m",
+                                      "0x10",
+                                      "1s ",
+                                      "9223372036854775808",
+                                      "9223372036854775807s",
+                                      "1KiB"};
     int64_t value = -1;
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
         assert_int_equal(config_parse_duration(good[i].text, &value), 0);
@@ -265,13 +279,20 @@ static void test_start_times(void **state)
     expect_from("2024-02-29T12:00:00.5Z", 1709208000500);
     expect_from("2024-02-29T12:00:00-05:30", 1709227800000);
     expect_from("2024-02-29T12:00:00.123456+00:00", 1709208000123);
-    static const char *const bad[] = {"oldest", "2023-02-29T12:00:00Z", "2024-02-29 12:00:00Z", "2024-02-29T12:00:00",
-                                      "2024-02-29T25:00:00Z", "2024-02-29T12:00:00+1:00", "2024-02-29T12:00:00Zx"};
+    static const char *const bad[] = {"oldest",
+                                      "2023-02-29T12:00:00Z",
+                                      "2024-02-29 12:00:00Z",
+                                      "2024-02-29T12:00:00",
+                                      "2024-02-29T25:00:00Z",
+                                      "2024-02-29T12:00:00+1:00",
+                                      "2024-02-29T12:00:00Zx"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         CLEANUP_BUF toml = BUF_INIT, want = BUF_INIT;
         buf_printf(&toml, BRIDGE CHAT "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{key}'\nfrom = '%s'\n", bad[i]);
-        buf_printf(&want, "t.toml:11:8 source.from: unknown value \"%s\", allowed: \"history\", \"latest\", \"earliest\", a "
-                   "time as \"2026-01-31T08:00:00Z\"\n", bad[i]);
+        buf_printf(&want,
+                   "t.toml:11:8 source.from: unknown value \"%s\", allowed: \"history\", \"latest\", \"earliest\", a "
+                   "time as \"2026-01-31T08:00:00Z\"\n",
+                   bad[i]);
         expect_faults(toml.data, NULL, want.data);
     }
 }
@@ -281,38 +302,39 @@ static void test_start_times(void **state)
 static void test_every_fault_is_reported_in_the_order_of_the_file(void **state)
 {
     (void)state;
-    expect_faults("[server]\n"
-                  "  lisen = 1\n"
-                  "loops = 'two'\n"
-                  "listen = 'localhost'\n"
-                  "[limits]\n"
-                  "fragments = 0\n"
-                  "ping_ms = '10 s'\n"
-                  "message_bytes = '1TB'\n"
-                  "json_depth = 1025\n"
-                  "[log]\n"
-                  "level = 'loud'\n"
-                  "[auth]\n"
-                  "anonymous = 'yes'\n"
-                  "allowed_origins = ['a', 1]\n"
-                  "[[modul]]\n",
-                  NULL,
-                  "t.toml:2:3 server.lisen: unknown key (did you mean listen?), allowed: listen, loops, web, node_id, "
-                  "driver_dir, module_dir, backlog, drain_ms, send_buffer_bytes, tls\n"
-                  "t.toml:3:9 server.loops: wrong type, allowed: a whole number, 0 to 64\n"
-                  "t.toml:4:10 server.listen: not an address \"localhost\", allowed: \"host:port\", \"[ipv6]:port\", port 0 "
-                  "to 65535\n"
-                  "t.toml:6:13 limits.fragments: out of range, allowed: a whole number, 1 to 1000000\n"
-                  "t.toml:7:11 limits.ping_ms: not a duration \"10 s\", allowed: milliseconds or a text as \"250ms\", "
-                  "\"90s\", \"15m\", \"24h\", \"7d\", 10 to 3600000\n"
-                  "t.toml:8:17 limits.message_bytes: not a size \"1TB\", allowed: bytes or a text as \"64KiB\", \"1MiB\", "
-                  "\"2GiB\", 16 to 67108864\n"
-                  "t.toml:9:14 limits.json_depth: out of range, allowed: a whole number, 1 to 1024\n"
-                  "t.toml:11:9 log.level: unknown value \"loud\", allowed: \"debug\", \"info\", \"warn\", \"error\"\n"
-                  "t.toml:13:13 auth.anonymous: wrong type, allowed: true, false\n"
-                  "t.toml:14:19 auth.allowed_origins: wrong type, allowed: a list of texts\n"
-                  "t.toml:15:3 modul: unknown key (did you mean module?), allowed: server, auth, limits, log, debug, "
-                  "bridge, namespace, source, sink, relay, module\n");
+    expect_faults(
+        "[server]\n"
+        "  lisen = 1\n"
+        "loops = 'two'\n"
+        "listen = 'localhost'\n"
+        "[limits]\n"
+        "fragments = 0\n"
+        "ping_ms = '10 s'\n"
+        "message_bytes = '1TB'\n"
+        "json_depth = 1025\n"
+        "[log]\n"
+        "level = 'loud'\n"
+        "[auth]\n"
+        "anonymous = 'yes'\n"
+        "allowed_origins = ['a', 1]\n"
+        "[[modul]]\n",
+        NULL,
+        "t.toml:2:3 server.lisen: unknown key (did you mean listen?), allowed: listen, loops, web, node_id, "
+        "driver_dir, module_dir, backlog, drain_ms, send_buffer_bytes, tls\n"
+        "t.toml:3:9 server.loops: wrong type, allowed: a whole number, 0 to 64\n"
+        "t.toml:4:10 server.listen: not an address \"localhost\", allowed: \"host:port\", \"[ipv6]:port\", port 0 "
+        "to 65535\n"
+        "t.toml:6:13 limits.fragments: out of range, allowed: a whole number, 1 to 1000000\n"
+        "t.toml:7:11 limits.ping_ms: not a duration \"10 s\", allowed: milliseconds or a text as \"250ms\", "
+        "\"90s\", \"15m\", \"24h\", \"7d\", 10 to 3600000\n"
+        "t.toml:8:17 limits.message_bytes: not a size \"1TB\", allowed: bytes or a text as \"64KiB\", \"1MiB\", "
+        "\"2GiB\", 16 to 67108864\n"
+        "t.toml:9:14 limits.json_depth: out of range, allowed: a whole number, 1 to 1024\n"
+        "t.toml:11:9 log.level: unknown value \"loud\", allowed: \"debug\", \"info\", \"warn\", \"error\"\n"
+        "t.toml:13:13 auth.anonymous: wrong type, allowed: true, false\n"
+        "t.toml:14:19 auth.allowed_origins: wrong type, allowed: a list of texts\n"
+        "t.toml:15:3 modul: unknown key (did you mean module?), allowed: server, auth, limits, log, debug, "
+        "bridge, namespace, source, sink, relay, module\n");
 }
 
 static void test_sections_of_the_wrong_kind(void **state)
@@ -349,13 +371,15 @@ static void test_unreadable_file(void **state)
 static void test_missing_keys_and_bad_names(void **state)
 {
     (void)state;
-    expect_faults("\n  [[bridge]]\nname = '../b'\nservers = ''\n", NULL,
-                  "t.toml:2:3 bridge.driver: missing, allowed: name (kind of broker; `crier drivers` lists them)\n"
-                  "t.toml:3:8 bridge.name: not a name \"../b\", allowed: 1 to 64 letters, digits, '_', '-', '.', not first "
-                  "a '.'\n");
-    expect_faults("[[module]]\nlimit = 1\n", NULL,
-                  "t.toml:1:1 module.name: missing, allowed: name (NAME.so in the folder of the modules; the other keys of "
-                  "the table are the module's own)\n");
+    expect_faults(
+        "\n  [[bridge]]\nname = '../b'\nservers = ''\n", NULL,
+        "t.toml:2:3 bridge.driver: missing, allowed: name (kind of broker; `crier drivers` lists them)\n"
+        "t.toml:3:8 bridge.name: not a name \"../b\", allowed: 1 to 64 letters, digits, '_', '-', '.', not first "
+        "a '.'\n");
+    expect_faults(
+        "[[module]]\nlimit = 1\n", NULL,
+        "t.toml:1:1 module.name: missing, allowed: name (NAME.so in the folder of the modules; the other keys of "
+        "the table are the module's own)\n");
 }
 
 static void test_unknown_bridges(void **state)
@@ -375,64 +399,69 @@ static void test_unknown_bridges(void **state)
 static void test_duplicates(void **state)
 {
     (void)state;
-    expect_faults(BRIDGE BRIDGE CHAT CHAT "[[module]]\nname='m'\n[[module]]\nname='m'\n"
-                  "[[sink]]\nchannel='chat:*'\nbridge='b'\ntopic='t'\n[[sink]]\nchannel='chat:*'\nbridge='b'\ntopic='u'\n",
-                  NULL,
-                  "t.toml:6:6 bridge.name: \"b\" is taken, allowed: a name of its own\n"
-                  "t.toml:12:6 namespace.name: \"chat\" is taken, allowed: a name of its own\n"
-                  "t.toml:16:6 module.name: \"m\" is taken, allowed: a name of its own\n"
-                  "t.toml:22:9 sink.channel: \"chat:*\" has a sink already, allowed: one sink a channel pattern\n");
+    expect_faults(
+        BRIDGE BRIDGE CHAT CHAT
+        "[[module]]\nname='m'\n[[module]]\nname='m'\n"
+        "[[sink]]\nchannel='chat:*'\nbridge='b'\ntopic='t'\n[[sink]]\nchannel='chat:*'\nbridge='b'\ntopic='u'\n",
+        NULL,
+        "t.toml:6:6 bridge.name: \"b\" is taken, allowed: a name of its own\n"
+        "t.toml:12:6 namespace.name: \"chat\" is taken, allowed: a name of its own\n"
+        "t.toml:16:6 module.name: \"m\" is taken, allowed: a name of its own\n"
+        "t.toml:22:9 sink.channel: \"chat:*\" has a sink already, allowed: one sink a channel pattern\n");
 }
 
 static void test_templates_are_checked(void **state)
 {
     (void)state;
-    expect_faults(BRIDGE CHAT "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{kye}'\nkey='{user}'\n"
-                              "tags={ a='{payload}', b=1, c='{topic.1}' }\n"
-                              "[[sink]]\nchannel='chat:x'\nbridge='b'\ntopic='t{'\nkey='{topic}'\n",
-                  NULL,
-                  "t.toml:10:9 source.channel: field {kye} is not known here, allowed: {topic}, {key}, {payload.NAME}, "
-                  "{header.NAME}, {partition}\n"
-                  "t.toml:11:5 source.key: field {user} is not known here, allowed: {topic}, {key}, {payload.NAME}, "
-                  "{header.NAME}, {partition}\n"
-                  "t.toml:12:10 source.tags.a: malformed field {payload}, allowed: {payload.NAME} or {payload.NAME.NAME}, 8 "
-                  "names at most\n"
-                  "t.toml:12:25 source.tags.b: wrong type, allowed: a template\n"
-                  "t.toml:16:7 sink.topic: brace without its counterpart, allowed: {FIELD}, and {{ or }} for a brace\n"
-                  "t.toml:17:5 sink.key: field {topic} is not known here, allowed: {channel}, {key}, {user}, "
-                  "{payload.NAME}\n");
+    expect_faults(
+        BRIDGE CHAT "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{kye}'\nkey='{user}'\n"
+                    "tags={ a='{payload}', b=1, c='{topic.1}' }\n"
+                    "[[sink]]\nchannel='chat:x'\nbridge='b'\ntopic='t{'\nkey='{topic}'\n",
+        NULL,
+        "t.toml:10:9 source.channel: field {kye} is not known here, allowed: {topic}, {key}, {payload.NAME}, "
+        "{header.NAME}, {partition}\n"
+        "t.toml:11:5 source.key: field {user} is not known here, allowed: {topic}, {key}, {payload.NAME}, "
+        "{header.NAME}, {partition}\n"
+        "t.toml:12:10 source.tags.a: malformed field {payload}, allowed: {payload.NAME} or {payload.NAME.NAME}, 8 "
+        "names at most\n"
+        "t.toml:12:25 source.tags.b: wrong type, allowed: a template\n"
+        "t.toml:16:7 sink.topic: brace without its counterpart, allowed: {FIELD}, and {{ or }} for a brace\n"
+        "t.toml:17:5 sink.key: field {topic} is not known here, allowed: {channel}, {key}, {user}, "
+        "{payload.NAME}\n");
 }
 
 static void test_channels_need_their_namespace(void **state)
 {
     (void)state;
-    expect_faults(BRIDGE CHAT "[[source]]\nbridge='b'\ntopic='t'\nchannel='chta:{key}'\n"
-                              "[[source]]\nbridge='b'\ntopic='t'\nchannel='news'\n"
-                              "[[source]]\nbridge='b'\ntopic='t'\nchannel='{key}'\n" /* may have any */
-                              "[[sink]]\nchannel='bus:*'\nbridge='b'\ntopic='t'\n"
-                              "[[sink]]\nchannel='*'\nbridge='b'\ntopic='t'\n"
-                              "[[sink]]\nchannel='chat:*x'\nbridge='b'\ntopic='t'\n",
-                  NULL,
-                  "t.toml:10:9 source.channel: unknown namespace \"chta\" (did you mean \"chat\"?), allowed: \"chat\"\n"
-                  "t.toml:14:9 source.channel: unknown namespace \"default\", allowed: \"chat\"\n"
-                  "t.toml:20:9 sink.channel: unknown namespace \"bus\", allowed: \"chat\"\n"
-                  "t.toml:28:9 sink.channel: not a channel pattern, allowed: a channel, or the beginning of one and a * at "
-                  "the end\n");
+    expect_faults(
+        BRIDGE CHAT "[[source]]\nbridge='b'\ntopic='t'\nchannel='chta:{key}'\n"
+                    "[[source]]\nbridge='b'\ntopic='t'\nchannel='news'\n"
+                    "[[source]]\nbridge='b'\ntopic='t'\nchannel='{key}'\n" /* may have any */
+                    "[[sink]]\nchannel='bus:*'\nbridge='b'\ntopic='t'\n"
+                    "[[sink]]\nchannel='*'\nbridge='b'\ntopic='t'\n"
+                    "[[sink]]\nchannel='chat:*x'\nbridge='b'\ntopic='t'\n",
+        NULL,
+        "t.toml:10:9 source.channel: unknown namespace \"chta\" (did you mean \"chat\"?), allowed: \"chat\"\n"
+        "t.toml:14:9 source.channel: unknown namespace \"default\", allowed: \"chat\"\n"
+        "t.toml:20:9 sink.channel: unknown namespace \"bus\", allowed: \"chat\"\n"
+        "t.toml:28:9 sink.channel: not a channel pattern, allowed: a channel, or the beginning of one and a * at "
+        "the end\n");
 }
 
 static void test_keys_that_depend_on_each_other(void **state)
 {
     (void)state;
-    expect_faults(BRIDGE CHAT "behind = 'conflate'\n"
-                              "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{key}'\nmode='shared'\n"
-                              "[[relay]]\nfrom_bridge='b'\nfrom_topic='t'\nto_bridge='b'\nto_topic='t'\nmode='shared'\n"
-                              "group = ''\n"
-                              "[limits]\noutbox_bytes = '8KiB'\n",
-                  NULL,
-                  "t.toml:7:10 namespace.behind: \"conflate\" needs keys, allowed: skip, resync, close, or keyed = true\n"
-                  "t.toml:8:1 source.group: missing, allowed: a name, because of mode = \"shared\"\n"
-                  "t.toml:19:9 relay.group: missing, allowed: a name, because of mode = \"shared\"\n"
-                  "t.toml:21:16 limits.outbox_bytes: smaller than message_bytes, allowed: 65536 and more\n");
+    expect_faults(
+        BRIDGE CHAT "behind = 'conflate'\n"
+                    "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{key}'\nmode='shared'\n"
+                    "[[relay]]\nfrom_bridge='b'\nfrom_topic='t'\nto_bridge='b'\nto_topic='t'\nmode='shared'\n"
+                    "group = ''\n"
+                    "[limits]\noutbox_bytes = '8KiB'\n",
+        NULL,
+        "t.toml:7:10 namespace.behind: \"conflate\" needs keys, allowed: skip, resync, close, or keyed = true\n"
+        "t.toml:8:1 source.group: missing, allowed: a name, because of mode = \"shared\"\n"
+        "t.toml:19:9 relay.group: missing, allowed: a name, because of mode = \"shared\"\n"
+        "t.toml:21:16 limits.outbox_bytes: smaller than message_bytes, allowed: 65536 and more\n");
 }
 
 static void test_files_have_to_be_there(void **state)
@@ -455,10 +484,11 @@ static void test_secrets_are_read_and_kept_from_others(void **state)
     write_file("empty.key", "\n\r\n", 0600);
     write_file("good.key", "0123456789abcdef0123456789abcdef\r\n", 0640);
     write_file("short.key", "short", 0600);
-    expect_faults("[auth]\nhmac_secret_file = 'open.key'\napi_key_file = 'none.key'\n", NULL,
-                  "t.toml:2:20 auth.hmac_secret_file: \"open.key\": everybody can read it, allowed: a file that only its "
-                  "owner and group can read (chmod o-r)\n"
-                  "t.toml:3:16 auth.api_key_file: \"none.key\": No such file or directory\n");
+    expect_faults(
+        "[auth]\nhmac_secret_file = 'open.key'\napi_key_file = 'none.key'\n", NULL,
+        "t.toml:2:20 auth.hmac_secret_file: \"open.key\": everybody can read it, allowed: a file that only its "
+        "owner and group can read (chmod o-r)\n"
+        "t.toml:3:16 auth.api_key_file: \"none.key\": No such file or directory\n");
     expect_faults("[auth]\nhmac_secret_file = 'empty.key'\n", NULL,
                   "t.toml:2:20 auth.hmac_secret_file: \"empty.key\": empty\n");
     struct config *c = load_sound("[auth]\nhmac_secret_file = 'good.key'\napi_key_file = 'short.key'\n", NULL);
@@ -472,15 +502,16 @@ static void test_secrets_are_read_and_kept_from_others(void **state)
 static void test_notes_are_no_faults(void **state)
 {
     (void)state;
-    expect_notes(BRIDGE CHAT "history = 0\nkey_ttl = 5\n"
-                             "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{payload.room}'\ngroup='g'\n"
-                             "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{partition}'\n",
-                 "t.toml:7:11 namespace.history: note: 0 with behind = \"resync\": a client that fell behind can resume only "
-                 "what the broker still has\n"
-                 "t.toml:8:11 namespace.key_ttl: note: has no meaning without keyed = true\n"
-                 "t.toml:12:9 source.channel: note: names neither {key} nor {partition}: on a topic of several partitions "
-                 "the channel numbers its publications itself, under an epoch of its own\n"
-                 "t.toml:13:7 source.group: note: has no meaning with mode = \"fanout\"\n");
+    expect_notes(
+        BRIDGE CHAT "history = 0\nkey_ttl = 5\n"
+                    "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{payload.room}'\ngroup='g'\n"
+                    "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{partition}'\n",
+        "t.toml:7:11 namespace.history: note: 0 with behind = \"resync\": a client that fell behind can resume only "
+        "what the broker still has\n"
+        "t.toml:8:11 namespace.key_ttl: note: has no meaning without keyed = true\n"
+        "t.toml:12:9 source.channel: note: names neither {key} nor {partition}: on a topic of several partitions "
+        "the channel numbers its publications itself, under an epoch of its own\n"
+        "t.toml:13:7 source.group: note: has no meaning with mode = \"fanout\"\n");
 }
 
 /* ---- overrides ---- */
@@ -488,12 +519,16 @@ static void test_notes_are_no_faults(void **state)
 static void test_overrides_replace_keys(void **state)
 {
     (void)state;
-    static const char *const overrides[] = {
-        "server.listen=[::1]:0", "limits.ping_ms=1s",   "limits.fragments=7",
-        "bridge.b.servers=/x/y.db",  "bridge.0.options.security.protocol=SSL", "namespace.chat.history=5",
-        "auth.allowed_origins=['http://a']", NULL};
-    struct config *c = load_sound("[limits]\nping_ms = 'bad'\n" BRIDGE "options = { security.protocol = 'PLAIN', a = 1 }\n" CHAT,
-                                  overrides);
+    static const char *const overrides[] = {"server.listen=[::1]:0",
+                                            "limits.ping_ms=1s",
+                                            "limits.fragments=7",
+                                            "bridge.b.servers=/x/y.db",
+                                            "bridge.0.options.security.protocol=SSL",
+                                            "namespace.chat.history=5",
+                                            "auth.allowed_origins=['http://a']",
+                                            NULL};
+    struct config *c = load_sound(
+        "[limits]\nping_ms = 'bad'\n" BRIDGE "options = { security.protocol = 'PLAIN', a = 1 }\n" CHAT, overrides);
     assert_string_equal(c->server.listen, "[::1]:0");
     assert_int_equal(c->limits.ping_ms, 1000);
     assert_int_equal(c->limits.fragments, 7);
@@ -510,11 +545,11 @@ static void test_overrides_reach_every_kind_of_table(void **state)
 {
     (void)state;
     write_file("cert.pem", "x", 0600);
-    static const char *const overrides[] = {"server.tls.cert=cert.pem", "server.tls.key=cert.pem", "module.m.limit=5",
-                                            "module.m.a.b=text",        "source.0.from=earliest",  "source.0.tags.x={key}",
-                                            "source.0.topic=5",         NULL};
-    struct config *c = load_sound(BRIDGE CHAT "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{key}'\n[[module]]\nname='m'\n",
-                                  overrides);
+    static const char *const overrides[] = {
+        "server.tls.cert=cert.pem", "server.tls.key=cert.pem", "module.m.limit=5", "module.m.a.b=text",
+        "source.0.from=earliest",   "source.0.tags.x={key}",   "source.0.topic=5", NULL};
+    struct config *c = load_sound(
+        BRIDGE CHAT "[[source]]\nbridge='b'\ntopic='t'\nchannel='chat:{key}'\n[[module]]\nname='m'\n", overrides);
     assert_string_equal(c->server.tls_key, "cert.pem");
     assert_int_equal(c->modules[0].option_count, 2);
     assert_string_equal(c->modules[0].options[0].value, "5");
@@ -528,21 +563,23 @@ static void test_overrides_reach_every_kind_of_table(void **state)
 static void test_faults_of_overrides(void **state)
 {
     (void)state;
-    static const char *const overrides[] = {"limits.fragments=0", "limits.fragment=1", "bridge.x.servers=y", "source.0.qos=1",
-                                            "listen=1",           "server.web",        "log.level='x",       NULL};
-    expect_faults("[log]\nformat = 'xml'\n" BRIDGE, overrides,
-                  "t.toml:2:10 log.format: unknown value \"xml\", allowed: \"text\", \"json\"\n"
-                  "-s bridge.x.servers=y: no [[bridge]] \"x\", allowed: the name of one, or 0 to 0\n"
-                  "-s source.0.qos=1: no [[source]] \"0\", allowed: none, the file has no such table\n"
-                  "-s listen=1: not an override, allowed: SECTION.KEY=VALUE\n"
-                  "-s server.web: not an override, allowed: SECTION.KEY=VALUE\n"
-                  "-s log.level='x: not a TOML value, allowed: a value as in the file, or a text without quotes\n"
-                  "-s limits.fragments=0 limits.fragments: out of range, allowed: a whole number, 1 to 1000000\n"
-                  "-s limits.fragment=1 limits.fragment: unknown key (did you mean fragments?), allowed: connections, "
-                  "connections_per_address, message_bytes, fragments, message_ms, header_bytes, body_bytes, handshake_ms, "
-                  "keepalive_ms, rate_messages, rate_burst, rate_strikes, handshakes_per_second, subscriptions, channels, "
-                  "channel_name_bytes, outbox_bytes, frame_log_bytes, history_bytes, recover, pending_publishes, "
-                  "publish_timeout_ms, ping_ms, pong_ms, idle_ms, poll_wait_ms, json_depth\n");
+    static const char *const overrides[] = {
+        "limits.fragments=0", "limits.fragment=1", "bridge.x.servers=y", "source.0.qos=1",
+        "listen=1",           "server.web",        "log.level='x",       NULL};
+    expect_faults(
+        "[log]\nformat = 'xml'\n" BRIDGE, overrides,
+        "t.toml:2:10 log.format: unknown value \"xml\", allowed: \"text\", \"json\"\n"
+        "-s bridge.x.servers=y: no [[bridge]] \"x\", allowed: the name of one, or 0 to 0\n"
+        "-s source.0.qos=1: no [[source]] \"0\", allowed: none, the file has no such table\n"
+        "-s listen=1: not an override, allowed: SECTION.KEY=VALUE\n"
+        "-s server.web: not an override, allowed: SECTION.KEY=VALUE\n"
+        "-s log.level='x: not a TOML value, allowed: a value as in the file, or a text without quotes\n"
+        "-s limits.fragments=0 limits.fragments: out of range, allowed: a whole number, 1 to 1000000\n"
+        "-s limits.fragment=1 limits.fragment: unknown key (did you mean fragments?), allowed: connections, "
+        "connections_per_address, message_bytes, fragments, message_ms, header_bytes, body_bytes, handshake_ms, "
+        "keepalive_ms, rate_messages, rate_burst, rate_strikes, handshakes_per_second, subscriptions, channels, "
+        "channel_name_bytes, outbox_bytes, frame_log_bytes, history_bytes, recover, pending_publishes, "
+        "publish_timeout_ms, ping_ms, pong_ms, idle_ms, poll_wait_ms, json_depth\n");
 }
 
 /* ---- the file and the page in the repository ---- */
@@ -609,7 +646,8 @@ static void check_shipped_key(struct bytes text, const struct config_section *se
     }
     free(copy);
     if (!found || !explained)
-        fail_msg("config.toml does not %s %s.%s: %s", found ? "explain" : "name", section->name, key->name, wanted.data);
+        fail_msg("config.toml does not %s %s.%s: %s", found ? "explain" : "name", section->name, key->name,
+                 wanted.data);
 }
 
 static void test_shipped_file_names_every_key(void **state)
@@ -620,8 +658,8 @@ static void test_shipped_file_names_every_key(void **state)
     buf_append(&page, "", 1);
     for (size_t i = 0; i < config_section_count; i++)
         for (size_t k = 0; k < config_sections[i].key_count; k++)
-            check_shipped_key(section_text(&file, &config_sections[i]), &config_sections[i], &config_sections[i].keys[k],
-                              page.data);
+            check_shipped_key(section_text(&file, &config_sections[i]), &config_sections[i],
+                              &config_sections[i].keys[k], page.data);
 }
 
 static void test_shipped_file_is_sound(void **state)

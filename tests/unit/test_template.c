@@ -21,9 +21,10 @@ static struct bytes header(const void *arg, struct bytes name)
     return BYTES_NULL;
 }
 
-static const char payload[] = "{ \"skip\": [1,{\"line\":\"no\"},\"]}\"], \"VP\" : {\"line\":\"550\",\"oper\":22,\"spd\":-1.50e+1,"
-                              "\"odo\":null,\"drst\":true,\"deep\":{\"x\":{}}, \"na\\u006de\":\"a\\u00e9\\ud83d\\ude00\\n\\\"/\\/\"},"
-                              "\"bad\":\"\\ud83d\",\"line\":\"second\",\"VP2\":[] }";
+static const char payload[] =
+    "{ \"skip\": [1,{\"line\":\"no\"},\"]}\"], \"VP\" : {\"line\":\"550\",\"oper\":22,\"spd\":-1.50e+1,"
+    "\"odo\":null,\"drst\":true,\"deep\":{\"x\":{}}, \"na\\u006de\":\"a\\u00e9\\ud83d\\ude00\\n\\\"/\\/\"},"
+    "\"bad\":\"\\ud83d\",\"line\":\"second\",\"VP2\":[] }";
 
 static const struct template_input full = {
     .topic = {"/hfp/v2//vp", 11},
@@ -100,8 +101,9 @@ static void test_absent_fields_append_nothing(void **state)
 {
     (void)state;
     static const char *const absent[] = {
-        "x{payload.VP.odo}", "x{payload.VP.deep}", "x{payload.VP2}",     "x{payload.nothing}", "x{payload.VP.line.more}",
-        "x{payload.bad}",    "x{header.other}",    "{key}{header.none}", "x{payload.skip.line}",
+        "x{payload.VP.odo}",  "x{payload.VP.deep}",      "x{payload.VP2}",
+        "x{payload.nothing}", "x{payload.VP.line.more}", "x{payload.bad}",
+        "x{header.other}",    "{key}{header.none}",      "x{payload.skip.line}",
     };
     for (size_t i = 0; i < sizeof absent / sizeof *absent; i++)
         expect(absent[i], &full, NULL);
@@ -118,8 +120,24 @@ static void test_payload_that_is_no_json(void **state)
 {
     (void)state;
     static const char *const broken[] = {
-        "", " ", "[1]", "12", "{", "{\"a\"", "{\"a\":", "{\"a\": ", "{\"a\":\"", "{\"a\":\"\\", "{\"a\":}", "{a:1}",
-        "{\"b\":[1,2,\"a\":3}", "{\"b\":[[[[", "{\"b\"1,\"a\":2}", "{\"a\":tru}", "{\"a\":12x}", "{\"b\":]]],\"a\":1}",
+        "",
+        " ",
+        "[1]",
+        "12",
+        "{",
+        "{\"a\"",
+        "{\"a\":",
+        "{\"a\": ",
+        "{\"a\":\"",
+        "{\"a\":\"\\",
+        "{\"a\":}",
+        "{a:1}",
+        "{\"b\":[1,2,\"a\":3}",
+        "{\"b\":[[[[",
+        "{\"b\"1,\"a\":2}",
+        "{\"a\":tru}",
+        "{\"a\":12x}",
+        "{\"b\":]]],\"a\":1}",
     };
     struct json_scalar value;
     struct bytes name = BYTES_LIT("a");
@@ -160,13 +178,15 @@ static void test_malformed_templates_are_refused(void **state)
     expect_refusal("a{key", ANY_FIELD, brace);
     expect_refusal("key}", ANY_FIELD, brace);
     expect_refusal("{", ANY_FIELD, brace);
-    expect_refusal("{kye}", TEMPLATE_KEY | TEMPLATE_HEADER, "field {kye} is not known here, allowed: {key}, {header.NAME}");
+    expect_refusal("{kye}", TEMPLATE_KEY | TEMPLATE_HEADER,
+                   "field {kye} is not known here, allowed: {key}, {header.NAME}");
     expect_refusal("{}", TEMPLATE_KEY, "field {} is not known here, allowed: {key}");
     expect_refusal("{user}", TEMPLATE_KEY, "field {user} is not known here, allowed: {key}");
     expect_refusal("{topic.x}", ANY_FIELD, "malformed field {topic.x}, allowed: {topic} or {topic.3}");
     expect_refusal("{topic.}", ANY_FIELD, "malformed field {topic.}, allowed: {topic} or {topic.3}");
     expect_refusal("{topic.1000}", ANY_FIELD, "malformed field {topic.1000}, allowed: {topic} or {topic.3}");
-    expect_refusal("{channel.2}", ANY_FIELD, "malformed field {channel.2}, allowed: {channel}, {channel.0} or {channel.1}");
+    expect_refusal("{channel.2}", ANY_FIELD,
+                   "malformed field {channel.2}, allowed: {channel}, {channel.0} or {channel.1}");
     expect_refusal("{key.1}", ANY_FIELD, "malformed field {key.1}, allowed: {key}");
     expect_refusal("{header}", ANY_FIELD, "malformed field {header}, allowed: {header.NAME}");
     expect_refusal("{header.}", ANY_FIELD, "malformed field {header.}, allowed: {header.NAME}");
@@ -174,9 +194,10 @@ static void test_malformed_templates_are_refused(void **state)
                    "malformed field {payload}, allowed: {payload.NAME} or {payload.NAME.NAME}, 8 names at most");
     expect_refusal("{payload.a..b}", ANY_FIELD,
                    "malformed field {payload.a..b}, allowed: {payload.NAME} or {payload.NAME.NAME}, 8 names at most");
-    expect_refusal("{payload.1.2.3.4.5.6.7.8.9}", ANY_FIELD,
-                   "malformed field {payload.1.2.3.4.5.6.7.8.9}, allowed: {payload.NAME} or {payload.NAME.NAME}, 8 names at "
-                   "most");
+    expect_refusal(
+        "{payload.1.2.3.4.5.6.7.8.9}", ANY_FIELD,
+        "malformed field {payload.1.2.3.4.5.6.7.8.9}, allowed: {payload.NAME} or {payload.NAME.NAME}, 8 names at "
+        "most");
 }
 
 static void test_fields_used(void **state)

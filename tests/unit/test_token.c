@@ -12,7 +12,7 @@
 
 #include "util/token.h"
 
-#define NOW 1700000000
+#define NOW    1700000000
 #define SECRET "0123456789abcdef0123456789abcdef"
 
 static void append_base64url(struct buf *out, const void *data, size_t len)
@@ -71,7 +71,8 @@ static void test_accepts_the_three_hmacs(void **state)
     };
     for (size_t i = 0; i < 3; i++) {
         struct token_claims claims;
-        CLEANUP_BUF token = make(cases[i].header, "{\"sub\":\"ann\",\"exp\":1700000100,\"room\":\"x\"}", cases[i].md, SECRET);
+        CLEANUP_BUF token =
+            make(cases[i].header, "{\"sub\":\"ann\",\"exp\":1700000100,\"room\":\"x\"}", cases[i].md, SECRET);
         assert_int_equal(verify(buf_bytes(&token), &claims), 0);
         assert_string_equal(claims.user, "ann");
         assert_int_equal(claims.expires_at, 1700000100);
@@ -83,8 +84,13 @@ static void test_accepts_the_three_hmacs(void **state)
 static void test_refuses_no_algorithm(void **state)
 {
     (void)state;
-    static const char *const headers[] = {"{\"alg\":\"none\"}", "{\"alg\":\"None\",\"typ\":\"JWT\"}", "{\"alg\":\"NONE\"}",
-                                          "{\"typ\":\"JWT\"}", "{}", "[]", "{\"alg\":1}"};
+    static const char *const headers[] = {"{\"alg\":\"none\"}",
+                                          "{\"alg\":\"None\",\"typ\":\"JWT\"}",
+                                          "{\"alg\":\"NONE\"}",
+                                          "{\"typ\":\"JWT\"}",
+                                          "{}",
+                                          "[]",
+                                          "{\"alg\":1}"};
     for (size_t i = 0; i < sizeof headers / sizeof *headers; i++) {
         struct token_claims claims;
         CLEANUP_BUF bare = make(headers[i], "{\"sub\":\"root\"}", NULL, SECRET);
@@ -239,14 +245,10 @@ static void test_refuses_to_sign_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_accepts_the_three_hmacs),
-        cmocka_unit_test(test_refuses_no_algorithm),
-        cmocka_unit_test(test_refuses_key_confusion),
-        cmocka_unit_test(test_refuses_every_changed_byte),
-        cmocka_unit_test(test_refuses_the_wrong_secret),
-        cmocka_unit_test(test_times_have_a_leeway),
-        cmocka_unit_test(test_user_is_a_short_text),
-        cmocka_unit_test(test_signs_what_it_verifies),
+        cmocka_unit_test(test_accepts_the_three_hmacs),  cmocka_unit_test(test_refuses_no_algorithm),
+        cmocka_unit_test(test_refuses_key_confusion),    cmocka_unit_test(test_refuses_every_changed_byte),
+        cmocka_unit_test(test_refuses_the_wrong_secret), cmocka_unit_test(test_times_have_a_leeway),
+        cmocka_unit_test(test_user_is_a_short_text),     cmocka_unit_test(test_signs_what_it_verifies),
         cmocka_unit_test(test_refuses_to_sign_nonsense),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
