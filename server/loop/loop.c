@@ -31,10 +31,24 @@ static void on_sweep(uv_timer_t *timer)
     loop_channels_sweep(timer->data, clock_mono_ms());
 }
 
+static void on_decide(uv_timer_t *timer)
+{
+    struct loop *l = timer->data;
+    uint64_t now = clock_mono_ms(), next = sessions_decide(l, now);
+    if (next)
+        uv_timer_start(timer, on_decide, next - now, 0);
+}
+
+void loop_decide_in(struct loop *l, uint64_t ms)
+{
+    if (!uv_is_active((uv_handle_t *)&l->decide))
+        uv_timer_start(&l->decide, on_decide, ms, 0);
+}
+
 static void close_handles(struct loop *l)
 {
     uv_handle_t *const handles[] = {(uv_handle_t *)&l->prepare, (uv_handle_t *)&l->check, (uv_handle_t *)&l->more,
-                                    (uv_handle_t *)&l->gather, (uv_handle_t *)&l->sweep};
+                                    (uv_handle_t *)&l->gather, (uv_handle_t *)&l->sweep, (uv_handle_t *)&l->decide};
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
         uv_close(handles[i], NULL);
 }
@@ -54,7 +68,8 @@ int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size
     uv_idle_init(&l->uv, &l->more);
     uv_timer_init(&l->uv, &l->gather);
     uv_timer_init(&l->uv, &l->sweep);
-    l->prepare.data = l->check.data = l->more.data = l->gather.data = l->sweep.data = l;
+    uv_timer_init(&l->uv, &l->decide);
+    l->prepare.data = l->check.data = l->more.data = l->gather.data = l->sweep.data = l->decide.data = l;
     uv_prepare_start(&l->prepare, on_turn_end);
     uv_check_start(&l->check, on_turn_begin);
     uv_timer_start(&l->sweep, on_sweep, SWEEP_MS, SWEEP_MS);

@@ -37,6 +37,8 @@ struct loop {
     struct buf scratch;            /* gathers frames of several channels for one send */
 
     struct session *sessions;      /* hash by key */
+    struct session *undecided;     /* see SESSION_DECIDE_MS; oldest first */
+    uv_timer_t decide;
     bool drained;
     uint64_t next_session;
 };
@@ -45,6 +47,8 @@ int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size
 int loop_start(struct loop *l);
 /* Any thread. */
 void loop_post(struct loop *l, struct inbox_message *m);
+/* Loop thread: looks at the undecided sessions after this time. */
+void loop_decide_in(struct loop *l, uint64_t ms);
 /* Any thread: closes the sessions, spread over `spread_ms`; 0 cuts them. app->on_loop_drained runs on the hub then. */
 void loop_drain(struct loop *l, uint64_t spread_ms);
 /* Hub thread, after that: ends the thread and waits for it. */

@@ -4,6 +4,7 @@
 #include <utlist.h>
 
 #include "app/app.h"
+#include "util/clock.h"
 #include "util/metrics.h"
 
 #define WRITE_MAX 65536 /* bytes a write: net sends them in one piece */
@@ -59,8 +60,72 @@ static void count_behind(struct session *s, bool behind)
     s->counted_behind = behind;
 }
 
+/* ---- subscriptions that wait for the form ---- */
+
+struct deferred_subscribe {
+    struct deferred_subscribe *next;
+    struct subscribe_request request;
+    char channel[];
+};
+
+static void leave_undecided(struct session *s)
+{
+    DL_DELETE2(s->loop->undecided, s, undecided_prev, undecided_next);
+}
+
+static void drop_deferred(struct session *s)
+{
+    if (s->deferred)
+        leave_undecided(s);
+    while (s->deferred) {
+        struct deferred_subscribe *d = s->deferred;
+        s->deferred = d->next;
+        free(d);
+    }
+}
+
+/* Positions are the client's to give, and a client that gives one has spoken. */
+static void defer(struct session *s, const struct subscribe_request *request)
+{
+    struct deferred_subscribe *d = xmalloc(sizeof *d + request->channel.len);
+    *d = (struct deferred_subscribe){.request = {.history = request->history}};
+    memcpy(d->channel, request->channel.data, request->channel.len);
+    d->request.channel = (struct bytes){d->channel, request->channel.len};
+    if (!s->deferred) {
+        s->decide_at_ms = clock_mono_ms() + SESSION_DECIDE_MS;
+        DL_APPEND2(s->loop->undecided, s, undecided_prev, undecided_next);
+        loop_decide_in(s->loop, SESSION_DECIDE_MS);
+    }
+    LL_APPEND(s->deferred, d);
+}
+
+static void start_deferred(struct session *s)
+{
+    struct deferred_subscribe *d, *list = s->deferred;
+    if (!list)
+        return;
+    leave_undecided(s);
+    s->deferred = NULL;
+    while ((d = list)) {
+        list = d->next;
+        if (!s->closing)
+            session_subscribe(s, &d->request);
+        free(d);
+    }
+}
+
+uint64_t sessions_decide(struct loop *l, uint64_t now_ms)
+{
+    while (l->undecided && l->undecided->decide_at_ms <= now_ms) {
+        l->undecided->form_known = true;
+        start_deferred(l->undecided);
+    }
+    return l->undecided ? l->undecided->decide_at_ms : 0;
+}
+
 void session_free(struct session *s)
 {
+    drop_deferred(s);
     while (s->subscription_count)
         session_forget(s, s->subscriptions[s->subscription_count - 1]);
     count_behind(s, false);
@@ -254,6 +319,10 @@ static void add_subscription(struct session *s, struct subscription *sub)
 
 void session_subscribe(struct session *s, const struct subscribe_request *request)
 {
+    if (!s->form_known && !request->epoch) {
+        defer(s, request);
+        return;
+    }
     enum crier_error error = may_subscribe(s, request);
     struct loop_channel *c = error == CRIER_OK ? loop_channel_get(s->loop, request->channel, &error) : NULL;
     if (!c) {
@@ -291,9 +360,10 @@ bool session_unsubscribe(struct session *s, struct bytes channel)
 void session_set_form(struct session *s, enum frame_form form)
 {
     s->form_known = true;
-    if (s->form == form)
-        return;
-    s->form = form;
-    for (uint32_t i = 0; i < s->subscription_count; i++)
-        subscription_change_form(s->subscriptions[i], form);
+    if (s->form != form) {
+        s->form = form;
+        for (uint32_t i = 0; i < s->subscription_count; i++)
+            subscription_change_form(s->subscriptions[i], form);
+    }
+    start_deferred(s);
 }

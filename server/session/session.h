@@ -26,6 +26,11 @@ struct wire_ops {
 };
 
 struct outbox_item;
+struct deferred_subscribe;
+
+/* A client that has not spoken yet may speak text: what modules subscribe it to starts with its first message, or after
+ * this time in the form it has by default. */
+#define SESSION_DECIDE_MS 300
 
 struct session {
     uint64_t key;
@@ -46,6 +51,9 @@ struct session {
     char *name;   /* shown by presence beside the user; NULL none */
     char *query;  /* of the request that opened it, raw; NULL none */
     void *module_data;
+    struct deferred_subscribe *deferred;
+    struct session *undecided_prev, *undecided_next; /* in the loop's list while something is deferred */
+    uint64_t decide_at_ms;
     UT_hash_handle hh;
     char id[SESSION_ID_SIZE];
 };
@@ -79,6 +87,8 @@ bool session_unsubscribe(struct session *s, struct bytes channel);
 struct subscription *session_subscription(struct session *s, struct bytes channel);
 /* Changes the form: subscriptions go on at their positions in the new one. */
 void session_set_form(struct session *s, enum frame_form form);
+/* Starts what was deferred by sessions whose time is up; returns when to come again, 0 never. */
+uint64_t sessions_decide(struct loop *l, uint64_t now_ms);
 /* Forgets a subscription that ended by itself. */
 void session_forget(struct session *s, struct subscription *sub);
 
