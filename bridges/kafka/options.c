@@ -20,6 +20,7 @@ struct setting {
 /* Options of the bridge override these. */
 static const struct setting defaults[] = {
     {EVERY, "socket.keepalive.enable", "true"},
+    {EVERY, "socket.nagle.disable", "true"},
     {EVERY, "reconnect.backoff.max.ms", "2000"},
     {EVERY, "log.connection.close", "false"},
     {EVERY, "topic.metadata.refresh.interval.ms", "30000"},

@@ -114,6 +114,15 @@ static void done(struct job *job)
     state_update(b);
 }
 
+/* A producer's handle asks in a way that makes brokers create topics, so one that was deleted would come back. */
+static rd_kafka_t *handle_to_ask(struct bridge *b)
+{
+    for (struct client *client = b->clients; client; client = client->next)
+        if (client->rk && (client->role == ROLE_FANOUT || client->role == ROLE_GROUP))
+            return client->rk;
+    return b->producer->rk;
+}
+
 void state_tick(struct bridge *b, uint64_t now_ms)
 {
     if (b->asking || now_ms < b->ask_at_ms)
@@ -121,7 +130,7 @@ void state_tick(struct bridge *b, uint64_t now_ms)
     struct state_query *q = xcalloc(1, sizeof *q);
     q->job = (struct job){.work = work, .done = done};
     q->bridge = b;
-    q->rk = b->producer->rk;
+    q->rk = handle_to_ask(b);
     q->timeout_ms = b->answering && b->ask_at_ms ? ASK_TIMEOUT_MS : SUSPECT_TIMEOUT_MS;
     b->asking = true;
     bridge_submit(b, &b->control, &q->job);

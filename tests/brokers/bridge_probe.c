@@ -23,8 +23,9 @@
 struct ticket {
     char *id;
     struct bridge_source_sub *sub;
-    bool quiet, auto_ack, counting;
+    bool quiet, auto_ack;
     uint64_t expect, records, bytes, first_ns;
+    uint64_t spin_ns; /* burnt for each record: a host that has work to do */
     uint64_t *expect_publishes; /* shared by the publishes of one `repeat` */
     struct ticket *next;
 };
@@ -163,6 +164,8 @@ static void on_records(void *cookie, const struct bridge_record *records, size_t
 {
     struct ticket *t = cookie;
     count_records(t, records, count);
+    for (uint64_t until = clock_mono_ns() + t->spin_ns * count; t->spin_ns && clock_mono_ns() < until;)
+        ;
     for (size_t i = 0; i < count && !t->quiet; i++) {
         event_begin("record", t);
         append_record(&records[i]);
@@ -330,6 +333,7 @@ static void handle_subscribe(const json_t *command)
     struct ticket *t = ticket_new(command);
     t->auto_ack = json_flag(command, "ack") && ops->ack;
     t->expect = (uint64_t)json_number(command, "expect", 0);
+    t->spin_ns = (uint64_t)json_number(command, "spin_ns", 0);
     const struct bridge_subscription s = {
         .topic = json_text(command, "topic"),
         .shared = json_text(command, "group") != NULL,
@@ -465,7 +469,7 @@ static const struct {
     const char *name;
     void (*handle)(const json_t *command);
 } commands[] = {
-    {"subscribe", handle_subscribe}, /* id topic [from time_ms group qos quiet expect ack] */
+    {"subscribe", handle_subscribe}, /* id topic [from time_ms group qos quiet expect spin_ns ack] */
     {"publish", handle_publish},     /* id topic [key payload headers time_ms qos retain repeat size quiet] */
     {"read", handle_read},           /* id topic partition from [to limit limit_total quiet] */
     {"pause", handle_pause},         /* id */

@@ -216,10 +216,32 @@ class Kafka {
     if (this.ownDir) await rm(this.dir, { recursive: true, force: true });
   }
 
-  /** Output of one of Kafka's own command line tools, by its main class. */
-  async tool(mainClass, args) {
-    const { stdout } = await run('java', this.java([mainClass, ...args], 64), { maxBuffer: 64 * 1024 * 1024 });
-    return stdout;
+  async admin(command, topic, ...args) {
+    const { buildDir } = await import('./probe.mjs');
+    await run(join(buildDir, 'tests', 'kafka_admin'), [this.bootstrap, command, topic, ...args.map(String)]);
+  }
+
+  /** settings: {name: value} of the topic. */
+  createTopic(topic, partitions = 1, settings = {}) {
+    return this.admin('create', topic, partitions, ...Object.entries(settings).map(([name, value]) => `${name}=${value}`));
+  }
+
+  deleteTopic(topic) {
+    return this.admin('delete', topic);
+  }
+
+  addPartitions(topic, count) {
+    return this.admin('partitions', topic, count);
+  }
+
+  /** Deletes the records before `offset`. */
+  trim(topic, partition, offset) {
+    return this.admin('trim', topic, partition, offset);
+  }
+
+  /** transactions('t', 0, 'commit=3', 'abort=2'): one transaction each, of so many records. */
+  transactions(topic, partition, ...list) {
+    return this.admin('transactions', topic, partition, ...list);
   }
 }
 
