@@ -3,7 +3,7 @@
 import { execFile, spawn } from 'node:child_process';
 import { createServer, connect } from 'node:net';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, open, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -88,7 +88,35 @@ async function freePort() {
   }
 }
 
-function properties({ dir, port, controllerPort, extra }) {
+/** A SASL_SSL listener with the user `u`, password `p`, and a certificate for 127.0.0.1 by an authority of its own. */
+function secureProperties({ dir, port, securePort, controllerPort }) {
+  const plain = 'org.apache.kafka.common.security.plain.PlainLoginModule required user_u="p";';
+  return {
+    listeners: `PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${securePort},CONTROLLER://127.0.0.1:${controllerPort}`,
+    'advertised.listeners': `PLAINTEXT://127.0.0.1:${port},SASL_SSL://127.0.0.1:${securePort}`,
+    'sasl.enabled.mechanisms': 'PLAIN',
+    'listener.name.sasl_ssl.plain.sasl.jaas.config': plain,
+    'ssl.keystore.type': 'PEM',
+    'ssl.keystore.location': join(dir, 'server.pem'),
+    'ssl.truststore.type': 'PEM',
+    'ssl.truststore.location': join(dir, 'ca.pem'),
+  };
+}
+
+async function makeCertificates(dir) {
+  const openssl = (...args) => run('openssl', args, { cwd: dir });
+  await openssl('req', '-x509', '-newkey', 'rsa:2048', '-nodes', '-days', '2', '-subj', '/CN=test authority',
+    '-keyout', 'ca.key', '-out', 'ca.pem');
+  await openssl('req', '-newkey', 'rsa:2048', '-nodes', '-subj', '/CN=127.0.0.1', '-keyout', 'server.key', '-out', 'server.csr');
+  await writeFile(join(dir, 'san'), 'subjectAltName=IP:127.0.0.1');
+  await openssl('x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial', '-days', '2',
+    '-extfile', 'san', '-out', 'server.crt');
+  const parts = await Promise.all(['server.key', 'server.crt', 'ca.pem'].map((name) => readFile(join(dir, name), 'utf8')));
+  await writeFile(join(dir, 'server.pem'), parts.join(''));
+}
+
+function properties({ dir, port, securePort, controllerPort, extra }) {
+  const secure = securePort ? secureProperties({ dir, port, securePort, controllerPort }) : {};
   return Object.entries({
     'process.roles': 'broker,controller',
     'node.id': 1,
@@ -116,6 +144,7 @@ function properties({ dir, port, controllerPort, extra }) {
     'log.cleaner.backoff.ms': 500,
     'broker.session.timeout.ms': 1000, // with the default every restart on old data takes 16 s
     'broker.heartbeat.interval.ms': 200,
+    ...secure,
     ...extra,
   }).map(([name, value]) => `${name}=${value}\n`).join('');
 }
@@ -147,6 +176,7 @@ class Kafka {
   constructor(fields) {
     Object.assign(this, fields);
     this.bootstrap = `127.0.0.1:${this.port}`;
+    this.secureBootstrap = `127.0.0.1:${this.securePort}`;
   }
 
   java(args, heap) {
@@ -245,7 +275,8 @@ class Kafka {
   }
 }
 
-/** Options: dir (kept by stop(); data in it is used again), port, properties {name: value}, formatArgs. */
+/** Options: dir (kept by stop(); data in it is used again), port, properties {name: value}, formatArgs, secure (a
+ * second listener with TLS and SASL PLAIN: secureBootstrap, user `u`, password `p`, authority in dir/ca.pem). */
 export async function startKafka(options = {}) {
   const lib = await jars();
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'crier-kafka-')));
@@ -256,10 +287,12 @@ export async function startKafka(options = {}) {
     ownDir: !options.dir,
     port: options.port ?? (await freePort()),
     controllerPort: await freePort(),
+    securePort: options.secure ? await freePort() : 0,
     clusterId: 'MkU3OEVBNTcwNTJENDM2Qk',
     extra: options.properties ?? {},
     formatArgs: options.formatArgs ?? [],
   });
+  if (options.secure) await makeCertificates(dir);
   await kafka.format();
   return kafka.launch();
 }
