@@ -24,7 +24,7 @@ static bool on_topic(void *arg, struct bytes name)
 }
 
 /* The next topics in order of their names; after the last one from the first again. */
-void cleaner_tick(struct worker *w)
+void emb_cleaner_tick(struct worker *w)
 {
     struct cleaner *c = &w->cleaner;
     if (c->at < c->count)
@@ -48,7 +48,7 @@ static int clean(struct worker *w, struct store_partition *p, bool *ret_more)
 }
 
 /* One transaction at most. What fails is tried again in the next round. */
-bool cleaner_step(struct worker *w)
+bool emb_cleaner_step(struct worker *w)
 {
     struct cleaner *c = &w->cleaner;
     if (c->at >= c->count)

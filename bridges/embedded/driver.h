@@ -1,6 +1,6 @@
 /* The embedded driver's inside: what the hub thread and the store thread own and how they hand things over.
  *
- * Commands go to the store thread (worker_send), mails to the hub thread (bridge_mailbox_send); each belongs to its
+ * Commands go to the store thread (emb_worker_send), mails to the hub thread (bridge_mailbox_send); each belongs to its
  * receiver from then on. Fields are grouped by the thread that may touch them. A bridge owns its subscriptions; both
  * are freed after the store thread has ended. */
 #ifndef CRIER_EMBEDDED_DRIVER_H
@@ -107,7 +107,7 @@ struct feed_partition {
     int64_t committed; /* shared: the group's position as stored */
     int64_t leaving_since_ms; /* shared: not read any more, given away when acknowledged; 0 not leaving */
     bool owned;
-    /* Within share_tick(): what holds after its commit. */
+    /* Within emb_share_tick(): what holds after its commit. */
     bool plan_owned;
     int64_t plan_next, plan_committed;
 };
@@ -220,64 +220,66 @@ struct bridge {
 };
 
 /* worker.c: the store thread */
-int worker_open(struct worker *w, int64_t wait_ms, char *error, size_t error_size);
-int worker_start(struct worker *w);
-void worker_send(struct worker *w, struct command *c);
-void worker_wake(struct worker *w);
+int emb_worker_open(struct worker *w, int64_t wait_ms, char *error, size_t error_size);
+int emb_worker_start(struct worker *w);
+void emb_worker_send(struct worker *w, struct command *c);
+void emb_worker_wake(struct worker *w);
 /* Of the store thread: says how the bridge is, where that changed. */
-void worker_state(struct worker *w, enum bridge_state state, const char *reason);
-void worker_mail(struct worker *w, struct mail *m, void (*deliver)(struct bridge *, struct mail *));
+void emb_worker_state(struct worker *w, enum bridge_state state, const char *reason);
+void emb_worker_mail(struct worker *w, struct mail *m, void (*deliver)(struct bridge *, struct mail *));
 /* Reports a failure of the store, or that it works again (error 0). */
-void worker_report(struct worker *w, int error);
+void emb_worker_report(struct worker *w, int error);
 
 /* writer.c: group commit; store thread */
-void writer_take(struct worker *w, struct publish *p);
-bool writer_is_full(const struct worker *w);
-void writer_flush(struct worker *w);
+void emb_writer_take(struct worker *w, struct publish *p);
+bool emb_writer_is_full(const struct worker *w);
+void emb_writer_flush(struct worker *w);
 /* publisher.c: publishes on the hub thread */
-void publisher_publish(struct bridge *b, const struct bridge_message *m, void *cookie);
-void publisher_deliver(struct bridge *b, struct mail *m);
-void publisher_expire(struct bridge *b, uint64_t now_ms);
+void emb_publisher_publish(struct bridge *b, const struct bridge_message *m, void *cookie);
+void emb_publisher_deliver(struct bridge *b, struct mail *m);
+void emb_publisher_expire(struct bridge *b, uint64_t now_ms);
 /* Answers all that wait with BRIDGE_UNKNOWN. */
-void publisher_give_up(struct bridge *b);
-void batch_unref(struct batch *b);
+void emb_publisher_give_up(struct bridge *b);
+void emb_batch_unref(struct batch *b);
 
 /* feed.c: subscriptions on the store thread */
-void feed_add(struct worker *w, struct command *c);
+void emb_feed_add(struct worker *w, struct command *c);
 /* True: call again at once. */
-bool feeds_step(struct worker *w);
+bool emb_feeds_step(struct worker *w);
 /* Those that could not be started so far, and those that could not read. */
-bool feeds_are_stuck(const struct worker *w);
-void feeds_start(struct worker *w);
+bool emb_feeds_are_stuck(const struct worker *w);
+void emb_feeds_start(struct worker *w);
 /* The batch is stored: events of its records for the subscriptions that are up to date, first one of a list. */
-struct event *feeds_collect(struct worker *w, struct batch *b);
-void feeds_send(struct worker *w, struct event *events);
+struct event *emb_feeds_collect(struct worker *w, struct batch *b);
+void emb_feeds_send(struct worker *w, struct event *events);
 /* Another process has changed the file. */
-void feeds_reload(struct worker *w);
+void emb_feeds_reload(struct worker *w);
 /* Of a partition, or NULL for one about the whole subscription. */
-void feed_event(struct worker *w, struct bridge_source_sub *f, enum event_kind kind, const struct feed_partition *p);
+void emb_feed_event(struct worker *w, struct bridge_source_sub *f, enum event_kind kind,
+                    const struct feed_partition *p);
 /* Where a subscription without a position begins. */
-int feed_start_offset(struct worker *w, const struct bridge_source_sub *f, struct store_partition *p, int64_t *ret_next);
+int emb_feed_start_offset(struct worker *w, const struct bridge_source_sub *f, struct store_partition *p,
+                          int64_t *ret_next);
 /* share.c: groups; store thread */
-int share_tick(struct worker *w);
-void share_leave(struct worker *w);
+int emb_share_tick(struct worker *w);
+void emb_share_leave(struct worker *w);
 /* source.c: subscriptions on the hub thread */
-void source_deliver(struct bridge *b, struct mail *m);
-void source_flush(struct bridge *b, struct mail *m);
-void source_free(struct bridge_source_sub *s);
-void event_free(struct event *e);
+void emb_source_deliver(struct bridge *b, struct mail *m);
+void emb_source_flush(struct bridge *b, struct mail *m);
+void emb_source_free(struct bridge_source_sub *s);
+void emb_event_free(struct event *e);
 
 /* reader.c: read_back; store thread, then hub thread */
-void reader_add(struct worker *w, struct command *c);
-bool readers_step(struct worker *w);
-void readers_cancel(struct worker *w);
+void emb_reader_add(struct worker *w, struct command *c);
+bool emb_readers_step(struct worker *w);
+void emb_readers_cancel(struct worker *w);
 
 /* cleaner.c: retention and compaction; store thread */
-void cleaner_tick(struct worker *w);
-bool cleaner_step(struct worker *w);
+void emb_cleaner_tick(struct worker *w);
+bool emb_cleaner_step(struct worker *w);
 
 /* embedded.c */
-void bridge_return(struct bridge *b, struct command *c);
-void bridge_stopped(struct bridge *b, struct mail *m);
+void emb_bridge_return(struct bridge *b, struct command *c);
+void emb_bridge_stopped(struct bridge *b, struct mail *m);
 
 #endif

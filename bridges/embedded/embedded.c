@@ -22,7 +22,7 @@ static void on_mail(struct bridge_mailbox *mailbox, struct mpsc_node *node)
 
 /* Returned in the same turn they would bring new mail while the old is still being delivered, and a long way to catch
  * up would hold the loop. */
-void bridge_return(struct bridge *b, struct command *c)
+void emb_bridge_return(struct bridge *b, struct command *c)
 {
     if (b->stopped) {
         c->run(&b->worker, c);
@@ -40,7 +40,7 @@ static void return_all(struct bridge *b)
         if (b->stopped)
             c->run(&b->worker, c);
         else
-            worker_send(&b->worker, c);
+            emb_worker_send(&b->worker, c);
     }
 }
 
@@ -53,9 +53,9 @@ static void on_timer(uv_timer_t *timer)
 {
     struct bridge *b = timer->data;
     uint64_t now = clock_mono_ms();
-    publisher_expire(b, now);
+    emb_publisher_expire(b, now);
     if (b->closing && now >= b->close_deadline_ms) {
-        publisher_give_up(b);
+        emb_publisher_give_up(b);
         atomic_store(&b->worker.give_up, true);
     }
 }
@@ -67,10 +67,10 @@ static void bridge_free(struct bridge *b)
     while (b->subs) {
         struct bridge_source_sub *s = b->subs;
         b->subs = s->next;
-        source_free(s);
+        emb_source_free(s);
     }
     store_close(b->worker.store);
-    settings_done(&b->worker.settings);
+    emb_settings_done(&b->worker.settings);
     free(b->name);
     free(b);
 }
@@ -121,7 +121,7 @@ static int open_handles(struct bridge *b, uv_loop_t *loop)
 /* A file that is locked or has no room yet is no reason to stay down: the store thread tries again. */
 static int open_store(struct worker *w, char *error, size_t error_size)
 {
-    int r = worker_open(w, OPEN_WAIT_MS, error, error_size);
+    int r = emb_worker_open(w, OPEN_WAIT_MS, error, error_size);
     return r == -EBUSY || r == -ENOSPC ? 0 : r;
 }
 
@@ -134,7 +134,7 @@ static int embedded_open(const struct bridge_open *open, struct bridge **ret_bri
     b->publish_queue = open->publish_queue;
     b->publish_timeout_ms = open->publish_timeout_ms;
     b->worker.bridge = b;
-    int r = settings_read(open, &b->worker.settings, error, error_size);
+    int r = emb_settings_read(open, &b->worker.settings, error, error_size);
     if (r == 0)
         r = open_store(&b->worker, error, error_size);
     if (r < 0) {
@@ -142,7 +142,7 @@ static int embedded_open(const struct bridge_open *open, struct bridge **ret_bri
         return r;
     }
     r = open_handles(b, open->loop);
-    if (r == 0 && (r = worker_start(&b->worker)) < 0) {
+    if (r == 0 && (r = emb_worker_start(&b->worker)) < 0) {
         snprintf(error, error_size, "cannot start a thread: %s", strerror(-r));
         close_handles(b); /* frees the bridge */
         return r;
@@ -159,9 +159,9 @@ static int embedded_open(const struct bridge_open *open, struct bridge **ret_bri
 static int embedded_check(const struct bridge_open *open, char *error, size_t error_size)
 {
     struct settings s;
-    int r = settings_read(open, &s, error, error_size);
+    int r = emb_settings_read(open, &s, error, error_size);
     if (r == 0)
-        settings_done(&s);
+        emb_settings_done(&s);
     return r;
 }
 
@@ -176,14 +176,14 @@ static void embedded_close(struct bridge *b, uint64_t deadline_ms)
     b->closing = true;
     b->close_deadline_ms = clock_mono_ms() + deadline_ms;
     for (struct bridge_source_sub *s = b->subs; s; s = s->next)
-        source_flush(b, &s->flush);
+        emb_source_flush(b, &s->flush);
     struct command *c = xcalloc(1, sizeof *c);
     c->run = run_close;
     c->after_publishes = true;
-    worker_send(&b->worker, c);
+    emb_worker_send(&b->worker, c);
 }
 
-void bridge_stopped(struct bridge *b, struct mail *m)
+void emb_bridge_stopped(struct bridge *b, struct mail *m)
 {
     free(m);
     pthread_join(b->worker.thread, NULL);
@@ -213,12 +213,12 @@ static int embedded_subscribe(struct bridge *b, const struct bridge_subscription
     sub->group = s->shared ? xstrdup(s->group) : NULL;
     sub->from = s->from;
     sub->time_ms = s->time_ms;
-    sub->flush.deliver = source_flush;
+    sub->flush.deliver = emb_source_flush;
     sub->next = b->subs;
     b->subs = sub;
-    sub->command.run = feed_add;
+    sub->command.run = emb_feed_add;
     sub->command.after_publishes = true;
-    worker_send(&b->worker, &sub->command);
+    emb_worker_send(&b->worker, &sub->command);
     *ret_sub = sub;
     return 0;
 }
@@ -238,7 +238,7 @@ static void embedded_pause(struct bridge_source_sub *s)
 static void embedded_resume(struct bridge_source_sub *s)
 {
     atomic_store(&s->paused, false);
-    worker_wake(&s->bridge->worker);
+    emb_worker_wake(&s->bridge->worker);
     if (s->held_head && !s->flush_sent && !s->bridge->closing) {
         s->flush_sent = true;
         bridge_mailbox_send(&s->bridge->mailbox, &s->flush.node);
@@ -257,8 +257,8 @@ static void embedded_read_back(struct bridge *b, const struct bridge_read *r, vo
     job->to = r->to_offset;
     job->limit = r->limit > 0 && r->limit < BATCH_RECORDS ? r->limit : BATCH_RECORDS;
     job->left = r->limit_total > 0 ? r->limit_total : SIZE_MAX;
-    job->command.run = reader_add;
-    worker_send(&b->worker, &job->command);
+    job->command.run = emb_reader_add;
+    emb_worker_send(&b->worker, &job->command);
 }
 
 static void embedded_stats(struct bridge *b, struct bridge_stats *ret)
@@ -274,11 +274,11 @@ const struct bridge_ops bridge_embedded_ops = {
     .package = "libsqlite3-0",
     .caps = BRIDGE_ORDERED | BRIDGE_REPLAYABLE | BRIDGE_ACKED | BRIDGE_KEYED | BRIDGE_PAUSABLE | BRIDGE_HEADERS |
             BRIDGE_POSITIONED | BRIDGE_SHARED | BRIDGE_TOMBSTONES,
-    .option_names = settings_names,
+    .option_names = emb_settings_names,
     .open = embedded_open,
     .check = embedded_check,
     .subscribe = embedded_subscribe,
-    .publish = publisher_publish,
+    .publish = emb_publisher_publish,
     .ack = embedded_ack,
     .pause = embedded_pause,
     .resume = embedded_resume,

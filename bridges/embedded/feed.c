@@ -9,7 +9,7 @@ static void run_credit(struct worker *w, struct command *c)
     (void)w;
     struct event *e = CONTAINER_OF(c, struct event, command);
     e->sub->in_flight--;
-    event_free(e);
+    emb_event_free(e);
 }
 
 static struct event *event_new(struct bridge_source_sub *f, enum event_kind kind)
@@ -21,7 +21,8 @@ static struct event *event_new(struct bridge_source_sub *f, enum event_kind kind
     return e;
 }
 
-void feed_event(struct worker *w, struct bridge_source_sub *f, enum event_kind kind, const struct feed_partition *p)
+void emb_feed_event(struct worker *w, struct bridge_source_sub *f, enum event_kind kind,
+                    const struct feed_partition *p)
 {
     struct event *e = event_new(f, kind);
     if (p) {
@@ -29,12 +30,13 @@ void feed_event(struct worker *w, struct bridge_source_sub *f, enum event_kind k
         e->oldest = p->store->now.start;
         e->end = p->store->now.next;
     }
-    worker_mail(w, &e->mail, source_deliver);
+    emb_worker_mail(w, &e->mail, emb_source_deliver);
 }
 
 /* ---- starting ---- */
 
-int feed_start_offset(struct worker *w, const struct bridge_source_sub *f, struct store_partition *p, int64_t *ret_next)
+int emb_feed_start_offset(struct worker *w, const struct bridge_source_sub *f, struct store_partition *p,
+                          int64_t *ret_next)
 {
     if (f->from == BRIDGE_FROM_TIME)
         return store_find_time(w->store, p, f->time_ms, ret_next);
@@ -49,14 +51,14 @@ static int start_all(struct worker *w, struct bridge_source_sub *f)
 {
     for (int32_t i = 0; i < f->partition_count; i++) {
         struct feed_partition *p = &f->partitions[i];
-        int r = feed_start_offset(w, f, p->store, &p->next);
+        int r = emb_feed_start_offset(w, f, p->store, &p->next);
         if (r < 0)
             return r;
         p->target = p->store->now.next;
         p->owned = true;
     }
     for (int32_t i = 0; i < f->partition_count; i++)
-        feed_event(w, f, EVENT_ASSIGNED, &f->partitions[i]);
+        emb_feed_event(w, f, EVENT_ASSIGNED, &f->partitions[i]);
     f->settled = true;
     return 0;
 }
@@ -64,7 +66,7 @@ static int start_all(struct worker *w, struct bridge_source_sub *f)
 static int start(struct worker *w, struct bridge_source_sub *f)
 {
     struct bytes name = bytes_of(f->topic);
-    struct store_policy policy = settings_policy(&w->settings, name);
+    struct store_policy policy = emb_settings_policy(&w->settings, name);
     struct store_topic *t;
     int r = store_topic_ensure(w->store, name, &policy, &t);
     if (r < 0)
@@ -83,7 +85,7 @@ static int start(struct worker *w, struct bridge_source_sub *f)
     return r;
 }
 
-bool feeds_are_stuck(const struct worker *w)
+bool emb_feeds_are_stuck(const struct worker *w)
 {
     for (const struct bridge_source_sub *f = w->feeds; f; f = f->next_feed)
         if (f->stuck)
@@ -91,17 +93,17 @@ bool feeds_are_stuck(const struct worker *w)
     return false;
 }
 
-void feeds_start(struct worker *w)
+void emb_feeds_start(struct worker *w)
 {
     for (struct bridge_source_sub *f = w->feeds; f; f = f->next_feed) {
         f->stuck = false;
         int r = f->store_topic ? 0 : start(w, f);
         if (r < 0)
-            worker_report(w, r);
+            emb_worker_report(w, r);
     }
 }
 
-void feed_add(struct worker *w, struct command *c)
+void emb_feed_add(struct worker *w, struct command *c)
 {
     struct bridge_source_sub *f = CONTAINER_OF(c, struct bridge_source_sub, command);
     struct bridge_source_sub **last = &w->feeds;
@@ -110,19 +112,19 @@ void feed_add(struct worker *w, struct command *c)
     *last = f;
     if (!w->store)
         return;
-    feeds_start(w);
-    int r = f->group && f->store_topic ? share_tick(w) : 0;
+    emb_feeds_start(w);
+    int r = f->group && f->store_topic ? emb_share_tick(w) : 0;
     if (r < 0)
-        worker_report(w, r);
+        emb_worker_report(w, r);
 }
 
-void feeds_reload(struct worker *w)
+void emb_feeds_reload(struct worker *w)
 {
     for (struct bridge_source_sub *f = w->feeds; f; f = f->next_feed)
         for (int32_t i = 0; f->store_topic && i < f->partition_count; i++) {
             int r = store_partition_load(w->store, f->partitions[i].store);
             if (r < 0)
-                worker_report(w, r);
+                emb_worker_report(w, r);
         }
 }
 
@@ -136,7 +138,7 @@ struct chunk {
 static bool on_row(void *arg, const struct store_record *r)
 {
     struct chunk *c = arg;
-    record_set_copy(c->set, c->partition, r);
+    emb_record_set_copy(c->set, c->partition, r);
     return c->set->data.len < CHUNK_BYTES;
 }
 
@@ -152,17 +154,17 @@ static int read_chunk(struct worker *w, struct bridge_source_sub *f, struct feed
     int64_t end = p->store->now.next;
     int r = store_read(w->store, p->store, p->next, end - 1, CHUNK_RECORDS, on_row, &c);
     if (r < 0 || e->set.count == 0) {
-        event_free(e);
+        emb_event_free(e);
         if (r == 0)
             p->next = end; /* what was there has been removed */
         return r;
     }
     p->next = e->set.records[e->set.count - 1].offset + 1;
-    if (record_set_seal(&e->set, bytes_of(f->topic)) < 0)
+    if (emb_record_set_seal(&e->set, bytes_of(f->topic)) < 0)
         log_warn("record with damaged headers", LOG_STR("bridge", w->bridge->name), LOG_STR("topic", f->topic));
     e->credit = true;
     f->in_flight++;
-    worker_mail(w, &e->mail, source_deliver);
+    emb_worker_mail(w, &e->mail, emb_source_deliver);
     return 0;
 }
 
@@ -187,7 +189,7 @@ static bool read_next(struct worker *w, struct bridge_source_sub *f)
         int r = read_chunk(w, f, &f->partitions[at]);
         f->stuck = r < 0;
         if (r < 0)
-            worker_report(w, r);
+            emb_worker_report(w, r);
         return r == 0;
     }
     return false;
@@ -202,7 +204,7 @@ static int64_t lag_of(const struct bridge_source_sub *f)
     return lag;
 }
 
-bool feeds_step(struct worker *w)
+bool emb_feeds_step(struct worker *w)
 {
     bool more = false;
     int64_t lag = 0;
@@ -212,7 +214,7 @@ bool feeds_step(struct worker *w)
         more |= read_next(w, f);
         if (!f->caught_up && has_arrived(f)) {
             f->caught_up = true;
-            feed_event(w, f, EVENT_CAUGHT_UP, NULL);
+            emb_feed_event(w, f, EVENT_CAUGHT_UP, NULL);
         }
         lag += lag_of(f);
     }
@@ -224,7 +226,7 @@ bool feeds_step(struct worker *w)
 
 static void point_to(struct event *e, struct bridge_source_sub *f, const struct publish *p)
 {
-    record_set_point(&e->set, &(struct bridge_record){
+    emb_record_set_point(&e->set, &(struct bridge_record){
                                   .topic = bytes_of(f->topic),
                                   .partition = p->partition,
                                   .offset = p->record.offset,
@@ -265,7 +267,7 @@ static struct event **collect(struct bridge_source_sub *f, struct batch *b, stru
 }
 
 /* Who is not up to date reads the file. */
-struct event *feeds_collect(struct worker *w, struct batch *b)
+struct event *emb_feeds_collect(struct worker *w, struct batch *b)
 {
     struct event *first = NULL, **last = &first;
     for (struct bridge_source_sub *f = w->feeds; f; f = f->next_feed)
@@ -274,11 +276,11 @@ struct event *feeds_collect(struct worker *w, struct batch *b)
     return first;
 }
 
-void feeds_send(struct worker *w, struct event *events)
+void emb_feeds_send(struct worker *w, struct event *events)
 {
     for (struct event *e = events, *next; e; e = next) {
         next = e->next;
         e->next = NULL;
-        worker_mail(w, &e->mail, source_deliver);
+        emb_worker_mail(w, &e->mail, emb_source_deliver);
     }
 }

@@ -9,7 +9,7 @@ static uint32_t read_le32(const unsigned char *p)
     return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
 }
 
-uint32_t partition_murmur2(struct bytes key)
+uint32_t emb_partition_murmur2(struct bytes key)
 {
     const unsigned char *p = (const unsigned char *)key.data;
     size_t left = key.len;
@@ -28,7 +28,7 @@ uint32_t partition_murmur2(struct bytes key)
     return h ^ h >> 15;
 }
 
-int32_t partition_of_key(struct bytes key, int32_t count)
+int32_t emb_partition_of_key(struct bytes key, int32_t count)
 {
-    return (int32_t)((partition_murmur2(key) & 0x7fffffff) % (uint32_t)count);
+    return (int32_t)((emb_partition_murmur2(key) & 0x7fffffff) % (uint32_t)count);
 }

@@ -7,8 +7,8 @@
 #include "util/bytes.h"
 
 /* MurmurHash2, 32 bits, with the seed of Kafka's clients. */
-uint32_t partition_murmur2(struct bytes key);
+uint32_t emb_partition_murmur2(struct bytes key);
 /* `count` > 0. */
-int32_t partition_of_key(struct bytes key, int32_t count);
+int32_t emb_partition_of_key(struct bytes key, int32_t count);
 
 #endif

@@ -54,14 +54,14 @@ static void refuse_later(struct bridge *b, void *cookie, const char *reason)
     struct refusal *r = xcalloc(1, sizeof *r);
     r->cookie = cookie;
     r->reason = reason;
-    worker_mail(&b->worker, &r->mail, deliver_refusal);
+    emb_worker_mail(&b->worker, &r->mail, deliver_refusal);
 }
 
 /* ---- publishing ---- */
 
 static void run_publish(struct worker *w, struct command *c)
 {
-    writer_take(w, CONTAINER_OF(c, struct publish, command));
+    emb_writer_take(w, CONTAINER_OF(c, struct publish, command));
 }
 
 static struct bytes place(char **at, struct bytes b)
@@ -77,7 +77,7 @@ static struct bytes place(char **at, struct bytes b)
 
 static struct publish *publish_new(const struct bridge_message *m)
 {
-    size_t headers = headers_size(m->headers, m->header_count);
+    size_t headers = emb_headers_size(m->headers, m->header_count);
     size_t size = m->topic.len + m->key.len + m->payload.len + headers;
     /* One byte more: an empty key at the end still points into the allocation. */
     struct publish *p = xmalloc(sizeof *p + m->header_count * sizeof *p->headers + size + 1);
@@ -87,7 +87,7 @@ static struct publish *publish_new(const struct bridge_message *m)
     char *at = (char *)(p->headers + m->header_count);
     if (m->header_count > 0) {
         p->record.headers = (struct bytes){at, headers};
-        headers_encode(m->headers, m->header_count, at, p->headers);
+        emb_headers_encode(m->headers, m->header_count, at, p->headers);
         at += headers;
     }
     p->topic = place(&at, m->topic);
@@ -97,7 +97,7 @@ static struct publish *publish_new(const struct bridge_message *m)
     return p;
 }
 
-void publisher_publish(struct bridge *b, const struct bridge_message *m, void *cookie)
+void emb_publisher_publish(struct bridge *b, const struct bridge_message *m, void *cookie)
 {
     b->pending++;
     if (b->closing) {
@@ -118,7 +118,7 @@ void publisher_publish(struct bridge *b, const struct bridge_message *m, void *c
     p->deadline_ms = b->publish_timeout_ms ? clock_mono_ms() + b->publish_timeout_ms : UINT64_MAX;
     pending_add(b, p);
     b->outstanding++;
-    worker_send(&b->worker, &p->command);
+    emb_worker_send(&b->worker, &p->command);
 }
 
 static void answer_stored(struct bridge *b, const struct batch *batch, struct publish *p)
@@ -131,17 +131,17 @@ static void answer_stored(struct bridge *b, const struct batch *batch, struct pu
     answer(b, p->cookie, &receipt);
 }
 
-void publisher_deliver(struct bridge *b, struct mail *m)
+void emb_publisher_deliver(struct bridge *b, struct mail *m)
 {
     struct batch *batch = CONTAINER_OF(m, struct batch, mail);
     b->outstanding -= batch->count;
     for (struct publish *p = batch->head; p; p = p->next)
         if (!p->answered)
             answer_stored(b, batch, p);
-    batch_unref(batch);
+    emb_batch_unref(batch);
 }
 
-void batch_unref(struct batch *b)
+void emb_batch_unref(struct batch *b)
 {
     if (--b->refs > 0)
         return;
@@ -161,7 +161,7 @@ static void give_up(struct bridge *b, struct publish *p, enum bridge_outcome out
     answer(b, p->cookie, &(struct bridge_receipt){outcome, -1, -1, reason});
 }
 
-void publisher_expire(struct bridge *b, uint64_t now_ms)
+void emb_publisher_expire(struct bridge *b, uint64_t now_ms)
 {
     struct publish *p;
     while ((p = b->pending_head) && p->deadline_ms <= now_ms) {
@@ -173,7 +173,7 @@ void publisher_expire(struct bridge *b, uint64_t now_ms)
     }
 }
 
-void publisher_give_up(struct bridge *b)
+void emb_publisher_give_up(struct bridge *b)
 {
     while (b->pending_head) {
         struct publish *p = b->pending_head;

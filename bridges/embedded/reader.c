@@ -8,8 +8,8 @@ static void deliver(struct bridge *b, struct mail *m)
 {
     struct read_event *e = CONTAINER_OF(m, struct read_event, mail);
     b->host_ops->on_read(e->cookie, &e->result);
-    record_set_done(&e->set);
-    bridge_return(b, &e->command);
+    emb_record_set_done(&e->set);
+    emb_bridge_return(b, &e->command);
 }
 
 /* ---- store thread ---- */
@@ -31,7 +31,7 @@ static void run_credit(struct worker *w, struct command *c)
 
 static void send_result(struct worker *w, struct read_job *job, struct read_event *e)
 {
-    if (record_set_seal(&e->set, bytes_of(job->topic)) < 0)
+    if (emb_record_set_seal(&e->set, bytes_of(job->topic)) < 0)
         log_warn("record with damaged headers", LOG_STR("bridge", w->bridge->name), LOG_STR("topic", job->topic));
     e->job = job;
     e->cookie = job->cookie;
@@ -40,7 +40,7 @@ static void send_result(struct worker *w, struct read_job *job, struct read_even
     e->result.count = e->set.count;
     job->finished = e->result.last;
     job->in_flight++;
-    worker_mail(w, &e->mail, deliver);
+    emb_worker_mail(w, &e->mail, deliver);
 }
 
 static void send_error(struct worker *w, struct read_job *job, int error)
@@ -74,7 +74,7 @@ static int begin(struct worker *w, struct read_job *job)
 static bool on_row(void *arg, const struct store_record *r)
 {
     struct record_set *set = arg;
-    record_set_copy(set, 0, r);
+    emb_record_set_copy(set, 0, r);
     return set->data.len < CHUNK_BYTES;
 }
 
@@ -124,12 +124,12 @@ static void step(struct worker *w, struct read_job *job)
         send_result(w, job, e);
         return;
     }
-    record_set_done(&e->set);
+    emb_record_set_done(&e->set);
     free(e);
     send_error(w, job, r);
 }
 
-void reader_add(struct worker *w, struct command *c)
+void emb_reader_add(struct worker *w, struct command *c)
 {
     struct read_job *job = CONTAINER_OF(c, struct read_job, command);
     if (!w->store) {
@@ -163,18 +163,18 @@ static struct read_job *take_next(struct worker *w)
 }
 
 /* One slice of the first job that may go on; it then queues up behind the others. */
-bool readers_step(struct worker *w)
+bool emb_readers_step(struct worker *w)
 {
     struct read_job *job = take_next(w);
     if (!job)
         return false;
     step(w, job);
     if (!job->finished)
-        reader_add(w, &job->command);
+        emb_reader_add(w, &job->command);
     return true;
 }
 
-void readers_cancel(struct worker *w)
+void emb_readers_cancel(struct worker *w)
 {
     while (w->reads) {
         struct read_job *job = w->reads;

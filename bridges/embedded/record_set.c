@@ -6,7 +6,7 @@
 enum { HEADER_LENGTHS = 8 };
 #define VALUE_ABSENT UINT32_MAX
 
-size_t headers_size(const struct bridge_header *headers, size_t count)
+size_t emb_headers_size(const struct bridge_header *headers, size_t count)
 {
     size_t size = 0;
     for (size_t i = 0; i < count; i++)
@@ -21,7 +21,7 @@ static char *put(char *out, const void *data, size_t len)
     return out + len;
 }
 
-void headers_encode(const struct bridge_header *headers, size_t count, char *out, struct bridge_header *ret_views)
+void emb_headers_encode(const struct bridge_header *headers, size_t count, char *out, struct bridge_header *ret_views)
 {
     for (size_t i = 0; i < count; i++) {
         struct bytes name = headers[i].name, value = headers[i].value;
@@ -34,7 +34,7 @@ void headers_encode(const struct bridge_header *headers, size_t count, char *out
     }
 }
 
-ssize_t headers_decode(struct bytes encoded, struct bridge_header *out, size_t capacity)
+ssize_t emb_headers_decode(struct bytes encoded, struct bridge_header *out, size_t capacity)
 {
     size_t count = 0;
     const char *p = encoded.data, *end = encoded.data ? p + encoded.len : p;
@@ -81,7 +81,7 @@ static struct bytes settle(const struct record_set *set, struct bytes view)
     return (struct bytes){buf_bytes(&set->data).data + ((uintptr_t)view.data - 1), view.len};
 }
 
-void record_set_copy(struct record_set *set, int32_t partition, const struct store_record *r)
+void emb_record_set_copy(struct record_set *set, int32_t partition, const struct store_record *r)
 {
     /* Until the set is sealed the topic's place holds the encoded headers. */
     *record_add(set) = (struct bridge_record){
@@ -93,24 +93,24 @@ void record_set_copy(struct record_set *set, int32_t partition, const struct sto
         .topic = keep(set, r->headers),
     };
     if (r->headers.data) {
-        ssize_t n = headers_decode(r->headers, NULL, 0);
+        ssize_t n = emb_headers_decode(r->headers, NULL, 0);
         set->header_count += n > 0 ? (size_t)n : 0;
     }
 }
 
-void record_set_point(struct record_set *set, const struct bridge_record *r)
+void emb_record_set_point(struct record_set *set, const struct bridge_record *r)
 {
     *record_add(set) = *r;
 }
 
-int record_set_seal(struct record_set *set, struct bytes topic)
+int emb_record_set_seal(struct record_set *set, struct bytes topic)
 {
     int error = 0;
     size_t used = 0;
     set->headers = set->header_count ? xcalloc(set->header_count, sizeof *set->headers) : NULL;
     for (size_t i = 0; i < set->count; i++) {
         struct bridge_record *r = &set->records[i];
-        ssize_t n = headers_decode(settle(set, r->topic), set->headers + used, set->header_count - used);
+        ssize_t n = emb_headers_decode(settle(set, r->topic), set->headers + used, set->header_count - used);
         if (n < 0)
             error = (int)n;
         r->headers = n > 0 ? set->headers + used : NULL;
@@ -123,7 +123,7 @@ int record_set_seal(struct record_set *set, struct bytes topic)
     return error;
 }
 
-void record_set_done(struct record_set *set)
+void emb_record_set_done(struct record_set *set)
 {
     free(set->records);
     free(set->headers);

@@ -1,7 +1,7 @@
 /* Records on their way from the store to the hub, and the stored form of headers.
  *
  * A set either copies what it is given (rows of the store) or points to it (publishes of the batch that is handed
- * over); its records are valid after record_set_seal() until record_set_done(). */
+ * over); its records are valid after emb_record_set_seal() until emb_record_set_done(). */
 #ifndef CRIER_EMBEDDED_RECORD_SET_H
 #define CRIER_EMBEDDED_RECORD_SET_H
 
@@ -16,18 +16,18 @@ struct record_set {
     struct buf data; /* what copied records point to */
 };
 
-/* Copies; the record points to nothing before record_set_seal(). */
-void record_set_copy(struct record_set *set, int32_t partition, const struct store_record *r);
-void record_set_point(struct record_set *set, const struct bridge_record *r);
+/* Copies; the record points to nothing before emb_record_set_seal(). */
+void emb_record_set_copy(struct record_set *set, int32_t partition, const struct store_record *r);
+void emb_record_set_point(struct record_set *set, const struct bridge_record *r);
 /* -EBADMSG where the headers of a copied record are damaged; it has none then. */
-int record_set_seal(struct record_set *set, struct bytes topic);
-void record_set_done(struct record_set *set);
+int emb_record_set_seal(struct record_set *set, struct bytes topic);
+void emb_record_set_done(struct record_set *set);
 
 /* Stored headers: for each the lengths of name and value (4 bytes, little-endian; 0xffffffff: value absent), both. */
-size_t headers_size(const struct bridge_header *headers, size_t count);
-/* Writes headers_size() bytes; `ret_views`, when given, gets the same headers pointing into them. */
-void headers_encode(const struct bridge_header *headers, size_t count, char *out, struct bridge_header *ret_views);
+size_t emb_headers_size(const struct bridge_header *headers, size_t count);
+/* Writes emb_headers_size() bytes; `ret_views`, when given, gets the same headers pointing into them. */
+void emb_headers_encode(const struct bridge_header *headers, size_t count, char *out, struct bridge_header *ret_views);
 /* Number of headers, or -EBADMSG. At most `capacity` of them are written to `out`. */
-ssize_t headers_decode(struct bytes encoded, struct bridge_header *out, size_t capacity);
+ssize_t emb_headers_decode(struct bytes encoded, struct bridge_header *out, size_t capacity);
 
 #endif

@@ -29,12 +29,12 @@ static int parse_with_unit(const char *text, const struct unit *units, int64_t *
     return -EINVAL;
 }
 
-int settings_parse_duration(const char *text, int64_t *ret_ms)
+static int parse_duration(const char *text, int64_t *ret_ms)
 {
     return parse_with_unit(text, DURATIONS, ret_ms);
 }
 
-int settings_parse_size(const char *text, int64_t *ret_bytes)
+static int parse_size(const char *text, int64_t *ret_bytes)
 {
     return parse_with_unit(text, SIZES, ret_bytes);
 }
@@ -53,17 +53,17 @@ static const struct {
 } NUMBERS[] = {
 #define FIELD(f) offsetof(struct settings, f)
     {"partitions", "1 to 1024", parse_count, FIELD(partitions), 1, 1, STORE_PARTITIONS_MAX},
-    {"retention_bytes", "a size like \"512MiB\", 0 keeps all", settings_parse_size, FIELD(retention_bytes), 0, 0, INT64_MAX},
-    {"retention_age", "a duration like \"7d\", 0 keeps all", settings_parse_duration, FIELD(retention_ms), 0, 0, INT64_MAX / 4},
-    {"busy_timeout", "a duration of at most \"1h\"", settings_parse_duration, FIELD(busy_timeout_ms), 5000, 0, 3600000},
-    {"max_bytes", "a size of at least \"64KiB\", or 0", settings_parse_size, FIELD(max_bytes), 0, 0, (int64_t)1 << 46},
-    {"compact_lag", "a duration like \"1m\"", settings_parse_duration, FIELD(compact_lag_ms), 60000, 0, INT64_MAX / 4},
-    {"tombstone_age", "a duration like \"24h\"", settings_parse_duration, FIELD(tombstone_ms), 86400000, 0, INT64_MAX / 4},
+    {"retention_bytes", "a size like \"512MiB\", 0 keeps all", parse_size, FIELD(retention_bytes), 0, 0, INT64_MAX},
+    {"retention_age", "a duration like \"7d\", 0 keeps all", parse_duration, FIELD(retention_ms), 0, 0, INT64_MAX / 4},
+    {"busy_timeout", "a duration of at most \"1h\"", parse_duration, FIELD(busy_timeout_ms), 5000, 0, 3600000},
+    {"max_bytes", "a size of at least \"64KiB\", or 0", parse_size, FIELD(max_bytes), 0, 0, (int64_t)1 << 46},
+    {"compact_lag", "a duration like \"1m\"", parse_duration, FIELD(compact_lag_ms), 60000, 0, INT64_MAX / 4},
+    {"tombstone_age", "a duration like \"24h\"", parse_duration, FIELD(tombstone_ms), 86400000, 0, INT64_MAX / 4},
 #undef FIELD
 };
 enum { NUMBER_COUNT = sizeof NUMBERS / sizeof *NUMBERS };
 
-const char *const settings_names[] = {"partitions", "retention_bytes", "retention_age", "busy_timeout", "max_bytes",
+const char *const emb_settings_names[] = {"partitions", "retention_bytes", "retention_age", "busy_timeout", "max_bytes",
                                       "compact_lag", "tombstone_age",  "compact",       NULL};
 
 static int read_number(const struct bridge_open *open, size_t i, struct settings *s, char *error, size_t error_size)
@@ -82,7 +82,7 @@ static int read_number(const struct bridge_open *open, size_t i, struct settings
 
 static bool is_known(const char *name)
 {
-    for (const char *const *known = settings_names; *known; known++)
+    for (const char *const *known = emb_settings_names; *known; known++)
         if (strcmp(*known, name) == 0)
             return true;
     return false;
@@ -102,7 +102,7 @@ static int check_names(const struct bridge_open *open, char *error, size_t error
     return 0;
 }
 
-int settings_read(const struct bridge_open *open, struct settings *ret_settings, char *error, size_t error_size)
+int emb_settings_read(const struct bridge_open *open, struct settings *ret_settings, char *error, size_t error_size)
 {
     struct settings s = {0};
     if (!*open->servers) {
@@ -125,7 +125,7 @@ int settings_read(const struct bridge_open *open, struct settings *ret_settings,
     return 0;
 }
 
-void settings_done(struct settings *s)
+void emb_settings_done(struct settings *s)
 {
     free(s->path);
     free(s->compact);
@@ -151,7 +151,7 @@ static bool is_compacted(const struct settings *s, struct bytes topic)
     return false;
 }
 
-struct store_policy settings_policy(const struct settings *s, struct bytes topic)
+struct store_policy emb_settings_policy(const struct settings *s, struct bytes topic)
 {
     if (is_compacted(s, topic))
         return (struct store_policy){.partitions = (int32_t)s->partitions, .compact = true};

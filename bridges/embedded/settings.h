@@ -1,6 +1,6 @@
 /* Options of an embedded bridge, checked and completed with defaults.
  *
- * Filled by settings_read(), emptied by settings_done(). */
+ * Filled by emb_settings_read(), emptied by emb_settings_done(). */
 #ifndef CRIER_EMBEDDED_SETTINGS_H
 #define CRIER_EMBEDDED_SETTINGS_H
 
@@ -16,15 +16,11 @@ struct settings {
     int64_t compact_lag_ms, tombstone_ms;
 };
 
-extern const char *const settings_names[];
+extern const char *const emb_settings_names[];
 
-int settings_read(const struct bridge_open *open, struct settings *ret_settings, char *error, size_t error_size);
-void settings_done(struct settings *s);
+int emb_settings_read(const struct bridge_open *open, struct settings *ret_settings, char *error, size_t error_size);
+void emb_settings_done(struct settings *s);
 /* What a topic of this name gets. A compacted one keeps the newest record of each key for ever: no retention. */
-struct store_policy settings_policy(const struct settings *s, struct bytes topic);
-/* "90s", "15m", "24h", "7d", "250ms" or a number of milliseconds; -EINVAL on anything else. */
-int settings_parse_duration(const char *text, int64_t *ret_ms);
-/* "64KiB", "1MiB", "2GiB" or a number of bytes. */
-int settings_parse_size(const char *text, int64_t *ret_bytes);
+struct store_policy emb_settings_policy(const struct settings *s, struct bytes topic);
 
 #endif

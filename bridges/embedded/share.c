@@ -56,7 +56,7 @@ static int plan_new(struct worker *w, struct bridge_source_sub *f, struct feed_p
     if (r == 0)
         r = store_position_get(w->store, f->group, p->store, &p->plan_next);
     if (r == -ENOENT) {
-        r = feed_start_offset(w, f, p->store, &p->plan_next);
+        r = emb_feed_start_offset(w, f, p->store, &p->plan_next);
         if (r == 0)
             r = store_position_set(w->store, f->group, p->store, p->plan_next);
     }
@@ -69,7 +69,8 @@ static int plan_new(struct worker *w, struct bridge_source_sub *f, struct feed_p
 static int plan_feed(struct worker *w, struct bridge_source_sub *f, const struct moment *at)
 {
     int32_t place = 0, members = 1;
-    int r = store_member_renew(w->store, f->group, f->store_topic, f->member, at->now_ms, at->expires_ms, &place, &members);
+    int r = store_member_renew(w->store, f->group, f->store_topic, f->member, at->now_ms, at->expires_ms, &place,
+                               &members);
     for (int32_t i = 0; r == 0 && i < f->partition_count; i++) {
         struct feed_partition *p = &f->partitions[i];
         bool wanted = i % members == place;
@@ -90,12 +91,12 @@ static void apply_partition(struct worker *w, struct bridge_source_sub *f, struc
     p->committed = p->plan_committed;
     if (before && !p->owned) {
         p->leaving_since_ms = 0;
-        feed_event(w, f, EVENT_REVOKED, p);
+        emb_feed_event(w, f, EVENT_REVOKED, p);
     } else if (!before && p->owned) {
         p->next = p->plan_next;
         p->target = p->store->now.next;
         atomic_store_explicit(&f->acked[p->store->number], p->committed - 1, memory_order_relaxed);
-        feed_event(w, f, EVENT_ASSIGNED, p);
+        emb_feed_event(w, f, EVENT_ASSIGNED, p);
     }
 }
 
@@ -112,7 +113,7 @@ static bool has_members(const struct worker *w)
     return false;
 }
 
-int share_tick(struct worker *w)
+int emb_share_tick(struct worker *w)
 {
     if (!has_members(w))
         return 0;
@@ -151,7 +152,7 @@ static int leave(struct worker *w, struct bridge_source_sub *f, const struct mom
     return r;
 }
 
-void share_leave(struct worker *w)
+void emb_share_leave(struct worker *w)
 {
     if (!has_members(w))
         return;

@@ -2,11 +2,11 @@
 
 #include <stdlib.h>
 
-void event_free(struct event *e)
+void emb_event_free(struct event *e)
 {
-    record_set_done(&e->set);
+    emb_record_set_done(&e->set);
     if (e->batch)
-        batch_unref(e->batch);
+        emb_batch_unref(e->batch);
     free(e);
 }
 
@@ -37,10 +37,10 @@ static void finish(struct bridge *b, struct event *e)
     if (!b->closing)
         hand_over(b, e);
     if (e->credit) {
-        record_set_done(&e->set);
-        bridge_return(b, &e->command);
+        emb_record_set_done(&e->set);
+        emb_bridge_return(b, &e->command);
     } else {
-        event_free(e);
+        emb_event_free(e);
     }
 }
 
@@ -59,7 +59,7 @@ static bool is_paused(const struct bridge_source_sub *s)
     return atomic_load_explicit(&s->paused, memory_order_relaxed);
 }
 
-void source_deliver(struct bridge *b, struct mail *m)
+void emb_source_deliver(struct bridge *b, struct mail *m)
 {
     struct event *e = CONTAINER_OF(m, struct event, mail);
     struct bridge_source_sub *s = e->sub;
@@ -69,7 +69,7 @@ void source_deliver(struct bridge *b, struct mail *m)
         finish(b, e);
 }
 
-void source_flush(struct bridge *b, struct mail *m)
+void emb_source_flush(struct bridge *b, struct mail *m)
 {
     struct bridge_source_sub *s = CONTAINER_OF(m, struct bridge_source_sub, flush);
     s->flush_sent = false;
@@ -82,7 +82,7 @@ void source_flush(struct bridge *b, struct mail *m)
     }
 }
 
-void source_free(struct bridge_source_sub *s)
+void emb_source_free(struct bridge_source_sub *s)
 {
     free(s->topic);
     free(s->group);

@@ -44,7 +44,8 @@ int store_fail(struct store *s, int rc)
         if (FAILURES[i].code != (rc & 0xff))
             continue;
         /* SQLite calls a full disk an I/O error where it cannot extend its shared memory. */
-        int error = sqlite3_system_errno(s->db) == ENOSPC && FAILURES[i].code == SQLITE_IOERR ? ENOSPC : FAILURES[i].error;
+        bool no_room = FAILURES[i].code == SQLITE_IOERR && sqlite3_system_errno(s->db) == ENOSPC;
+        int error = no_room ? ENOSPC : FAILURES[i].error;
         snprintf(s->reason, sizeof s->reason, "%s (%s)", FAILURES[i].text, sqlite3_errmsg(s->db));
         return -error;
     }

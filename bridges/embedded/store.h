@@ -94,7 +94,7 @@ struct store_record {
     int64_t offset;
     int64_t time_ms;
     struct bytes key;     /* data NULL: none */
-    struct bytes headers; /* as headers_encode() made it; data NULL: none */
+    struct bytes headers; /* as emb_headers_encode() made it; data NULL: none */
     struct bytes payload; /* data NULL: tombstone */
 };
 
@@ -116,7 +116,7 @@ int store_find_time(struct store *s, struct store_partition *p, int64_t time_ms,
 int store_trim(struct store *s, struct store_partition *p, int64_t before, size_t limit, int64_t *ret_removed,
                bool *ret_more);
 int store_retain(struct store *s, struct store_partition *p, int64_t now_ms, size_t limit, bool *ret_more);
-/* Deletes records whose key has a newer record that is older than `lag_ms`, and tombstones older than `tombstone_ms`. */
+/* Deletes records whose key has a newer one that is older than `lag_ms`, and tombstones older than `tombstone_ms`. */
 int store_compact(struct store *s, struct store_partition *p, int64_t now_ms, int64_t lag_ms, int64_t tombstone_ms,
                   size_t limit, bool *ret_more);
 

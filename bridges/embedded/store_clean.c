@@ -20,8 +20,8 @@ static int look_at_head(struct store *s, const struct store_partition *p, int64_
                         int64_t oldest_ms, size_t limit, struct head *h)
 {
     int r;
-    sqlite3_stmt *st = store_bind(s, ST_RECORD_SIZES, &r, "iii", store_id(p, p->now.start), store_id(p, STORE_OFFSET_MAX),
-                                  (int64_t)limit);
+    sqlite3_stmt *st = store_bind(s, ST_RECORD_SIZES, &r, "iii", store_id(p, p->now.start),
+                                  store_id(p, STORE_OFFSET_MAX), (int64_t)limit);
     if (!st)
         return r;
     *h = (struct head){.last = -1};
@@ -44,7 +44,8 @@ static int look_at_head(struct store *s, const struct store_partition *p, int64_
 static int forget_keys(struct store *s, const struct store_partition *p, int64_t last)
 {
     int r;
-    sqlite3_stmt *st = store_bind(s, ST_RECORD_SIZES, &r, "iii", store_id(p, p->now.start), store_id(p, last), (int64_t)-1);
+    sqlite3_stmt *st = store_bind(s, ST_RECORD_SIZES, &r, "iii", store_id(p, p->now.start), store_id(p, last),
+                                  (int64_t)-1);
     if (!st)
         return r;
     int rc;
@@ -218,7 +219,8 @@ static int compact_slice(struct compaction *c, int64_t oldest_tombstone_ms, size
 }
 
 /* Is anything to be done? Read only, so that a quiet topic costs no transaction. */
-static int compaction_due(struct store *s, struct store_partition *p, int64_t newest_ms, int64_t oldest_ms, bool *ret_due)
+static int compaction_due(struct store *s, struct store_partition *p, int64_t newest_ms, int64_t oldest_ms,
+                          bool *ret_due)
 {
     int64_t id = 0;
     int r = store_partition_load(s, p);

@@ -16,23 +16,23 @@ enum {
 
 static const char SCHEMA[] =
     "CREATE TABLE meta(name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL, partitions INTEGER NOT "
-    "NULL, retention_bytes INTEGER NOT NULL, retention_ms INTEGER NOT NULL, compact INTEGER NOT NULL, created_ms INTEGER "
-    "NOT NULL) STRICT;"
-    "CREATE TABLE partitions(slot INTEGER PRIMARY KEY, topic INTEGER NOT NULL, partition INTEGER NOT NULL, start INTEGER "
-    "NOT NULL, next INTEGER NOT NULL, bytes INTEGER NOT NULL, records INTEGER NOT NULL, max_time INTEGER NOT NULL, "
-    "cleaned INTEGER NOT NULL, UNIQUE(topic, partition)) STRICT;"
+    "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, uuid TEXT NOT NULL,"
+    " partitions INTEGER NOT NULL, retention_bytes INTEGER NOT NULL, retention_ms INTEGER NOT NULL,"
+    " compact INTEGER NOT NULL, created_ms INTEGER NOT NULL) STRICT;"
+    "CREATE TABLE partitions(slot INTEGER PRIMARY KEY, topic INTEGER NOT NULL, partition INTEGER NOT NULL,"
+    " start INTEGER NOT NULL, next INTEGER NOT NULL, bytes INTEGER NOT NULL, records INTEGER NOT NULL,"
+    " max_time INTEGER NOT NULL, cleaned INTEGER NOT NULL, UNIQUE(topic, partition)) STRICT;"
     "CREATE TABLE records(id INTEGER PRIMARY KEY, time INTEGER NOT NULL, key BLOB, headers BLOB, payload BLOB) STRICT;"
     "CREATE TABLE marks(id INTEGER PRIMARY KEY, max_time INTEGER NOT NULL) STRICT;"
-    "CREATE TABLE keys(slot INTEGER NOT NULL, key BLOB NOT NULL, id INTEGER NOT NULL, tombstone_ms INTEGER, "
-    "PRIMARY KEY(slot, key)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE keys(slot INTEGER NOT NULL, key BLOB NOT NULL, id INTEGER NOT NULL, tombstone_ms INTEGER,"
+    " PRIMARY KEY(slot, key)) STRICT, WITHOUT ROWID;"
     "CREATE INDEX keys_tombstones ON keys(slot, tombstone_ms) WHERE tombstone_ms IS NOT NULL;"
-    "CREATE TABLE positions(grp TEXT NOT NULL, slot INTEGER NOT NULL, next INTEGER NOT NULL, PRIMARY KEY(grp, slot)) "
-    "STRICT, WITHOUT ROWID;"
-    "CREATE TABLE members(grp TEXT NOT NULL, topic INTEGER NOT NULL, member TEXT NOT NULL, expires_ms INTEGER NOT NULL, "
-    "PRIMARY KEY(grp, topic, member)) STRICT, WITHOUT ROWID;"
-    "CREATE TABLE leases(grp TEXT NOT NULL, slot INTEGER NOT NULL, member TEXT NOT NULL, expires_ms INTEGER NOT NULL, "
-    "PRIMARY KEY(grp, slot)) STRICT, WITHOUT ROWID;";
+    "CREATE TABLE positions(grp TEXT NOT NULL, slot INTEGER NOT NULL, next INTEGER NOT NULL,"
+    " PRIMARY KEY(grp, slot)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE members(grp TEXT NOT NULL, topic INTEGER NOT NULL, member TEXT NOT NULL,"
+    " expires_ms INTEGER NOT NULL, PRIMARY KEY(grp, topic, member)) STRICT, WITHOUT ROWID;"
+    "CREATE TABLE leases(grp TEXT NOT NULL, slot INTEGER NOT NULL, member TEXT NOT NULL,"
+    " expires_ms INTEGER NOT NULL, PRIMARY KEY(grp, slot)) STRICT, WITHOUT ROWID;";
 
 /* SQLite waits in steps; ours can be cut short, so that a locked log does not hold up a stop. */
 static int on_busy(void *arg, int calls)
@@ -75,8 +75,6 @@ static int execute(struct store *s, const char *sql)
 
 static int setup_connection(struct store *s)
 {
-    sqlite3_extended_result_codes(s->db, 1);
-    sqlite3_busy_handler(s->db, on_busy, s);
     /* secure_delete (a default of Debian) would write zeros over all that retention removes. */
     int r = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
                        "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
@@ -92,12 +90,20 @@ static int setup_connection(struct store *s)
     return r;
 }
 
-static int check_schema(struct store *s, int64_t version)
+/* Whose file is it? Asked before anything is changed in it. */
+static int check_identity(struct store *s, bool *ret_empty)
 {
-    int64_t id = 0;
-    int r = pragma_get(s, "PRAGMA application_id", &id);
+    int64_t id = 0, version = 0, tables = 0;
+    int r = pragma_get(s, "SELECT count(*) FROM sqlite_master", &tables);
+    if (r == 0)
+        r = pragma_get(s, "PRAGMA application_id", &id);
+    if (r == 0)
+        r = pragma_get(s, "PRAGMA user_version", &version);
     if (r < 0)
         return r;
+    *ret_empty = tables == 0;
+    if (tables == 0 && s->settings.create)
+        return 0;
     if (id != APPLICATION_ID)
         return store_refuse(s, -EBADMSG, "the file is a database, but not a log of crier");
     if (version != SCHEMA_VERSION)
@@ -108,17 +114,14 @@ static int check_schema(struct store *s, int64_t version)
 /* An empty file gets the tables. Two processes may come here at once: the second finds them. */
 static int setup_schema(struct store *s)
 {
+    bool empty = false;
     int r = execute(s, "BEGIN IMMEDIATE");
-    int64_t version = 0, tables = 0;
     if (r == 0)
-        r = pragma_get(s, "PRAGMA user_version", &version);
-    if (r == 0)
-        r = pragma_get(s, "SELECT count(*) FROM sqlite_master", &tables);
-    if (r == 0 && tables > 0) {
-        r = check_schema(s, version);
-    } else if (r == 0) {
+        r = check_identity(s, &empty);
+    if (r == 0 && empty) {
         char sql[128];
-        snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID, SCHEMA_VERSION);
+        snprintf(sql, sizeof sql, "PRAGMA application_id = %d; PRAGMA user_version = %d;", APPLICATION_ID,
+                 SCHEMA_VERSION);
         r = execute(s, SCHEMA);
         if (r == 0)
             r = execute(s, sql);
@@ -173,7 +176,7 @@ static int make_folder(const char *path)
     char *parent = xstrdup(path);
     cut_last_part(parent);
     int r = strcmp(parent, path) == 0 ? -ENOENT : make_folder(parent);
-    if (r == 0 && mkdir(path, 0755) < 0 && errno != EEXIST)
+    if (r == 0 && mkdir(path, 0750) < 0 && errno != EEXIST)
         r = -errno;
     if (r == 0)
         r = sync_folder(parent);
@@ -196,13 +199,18 @@ static int open_database(struct store *s)
 {
     int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (s->settings.create ? SQLITE_OPEN_CREATE : 0);
     int r = store_fail(s, sqlite3_open_v2(s->settings.path, &s->db, flags, NULL));
+    if (r < 0)
+        return r;
+    sqlite3_extended_result_codes(s->db, 1);
+    sqlite3_busy_handler(s->db, on_busy, s);
+    bool empty = false, changed = false;
+    r = check_identity(s, &empty);
     if (r == 0)
         r = setup_connection(s);
-    if (r == 0)
+    if (r == 0 && empty)
         r = setup_schema(s);
     if (r == 0)
         r = check_ends(s);
-    bool changed;
     if (r == 0)
         r = store_changed(s, &changed);
     return r;

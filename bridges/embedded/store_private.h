@@ -20,14 +20,16 @@ enum { STORE_RECORD_OVERHEAD = 24 };
     X(BEGIN, "BEGIN IMMEDIATE")                                                                                        \
     X(COMMIT, "COMMIT")                                                                                                \
     X(DATA_VERSION, "PRAGMA data_version")                                                                             \
-    X(PROBE, "INSERT INTO meta(name, value) VALUES('probe', ?1) ON CONFLICT(name) DO UPDATE SET value = excluded.value") \
+    X(PROBE, "INSERT INTO meta(name, value) VALUES('probe', ?1) "                                                      \
+             "ON CONFLICT(name) DO UPDATE SET value = excluded.value")                                                 \
     X(TOPIC_FIND, "SELECT id, uuid, partitions, retention_bytes, retention_ms, compact FROM topics WHERE name = ?1")   \
     X(TOPIC_COUNT, "SELECT count(*) FROM topics")                                                                      \
     X(TOPIC_INSERT, "INSERT INTO topics(name, uuid, partitions, retention_bytes, retention_ms, compact, created_ms) "  \
                     "VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7)")                                                              \
     X(TOPIC_POLICY, "UPDATE topics SET retention_bytes = ?2, retention_ms = ?3, compact = ?4 WHERE id = ?1")           \
     X(TOPIC_NAMES, "SELECT name FROM topics ORDER BY name")                                                            \
-    X(TOPIC_CLEANABLE, "SELECT name FROM topics WHERE retention_bytes > 0 OR retention_ms > 0 OR compact ORDER BY name") \
+    X(TOPIC_CLEANABLE, "SELECT name FROM topics WHERE retention_bytes > 0 OR retention_ms > 0 OR compact "             \
+                       "ORDER BY name")                                                                                \
     X(PARTITION_INSERT, "INSERT INTO partitions(topic, partition, start, next, bytes, records, max_time, cleaned) "    \
                         "VALUES(?1, ?2, 1, 1, 0, 0, 0, 1)")                                                            \
     X(PARTITION_SLOTS, "SELECT slot FROM partitions WHERE topic = ?1 ORDER BY partition")                              \
@@ -61,7 +63,7 @@ enum { STORE_RECORD_OVERHEAD = 24 };
     X(MEMBER_LEAVE, "DELETE FROM members WHERE grp = ?1 AND topic = ?2 AND member = ?3")                               \
     X(LEASE_TAKE, "INSERT INTO leases(grp, slot, member, expires_ms) VALUES(?1, ?2, ?3, ?5) "                          \
                   "ON CONFLICT(grp, slot) DO UPDATE SET member = excluded.member, expires_ms = excluded.expires_ms "   \
-                  "WHERE member = excluded.member OR expires_ms < ?4 OR expires_ms > 2 * ?5 - ?4")                              \
+                  "WHERE member = excluded.member OR expires_ms < ?4 OR expires_ms > 2 * ?5 - ?4")                     \
     X(LEASE_RELEASE, "DELETE FROM leases WHERE grp = ?1 AND slot = ?2 AND member = ?3")
 
 enum store_statement {

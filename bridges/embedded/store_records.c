@@ -42,8 +42,8 @@ int store_commit(struct store *s)
 {
     int r = 0;
     for (struct store_partition *p = s->touched; p && r == 0; p = p->next_touched)
-        r = store_run(s, ST_PARTITION_SAVE, "iiiiiii", p->slot, p->now.start, p->now.next, p->now.bytes, p->now.records, p->now.max_time_ms,
-                      p->now.cleaned);
+        r = store_run(s, ST_PARTITION_SAVE, "iiiiiii", p->slot, p->now.start, p->now.next, p->now.bytes,
+                      p->now.records, p->now.max_time_ms, p->now.cleaned);
     if (r == 0)
         r = store_run(s, ST_COMMIT, "");
     if (r < 0)
@@ -61,7 +61,8 @@ int store_append(struct store *s, struct store_partition *p, const struct store_
         return error;
     if (p->now.next > STORE_OFFSET_MAX)
         return store_refuse(s, -EOVERFLOW, "the partition has used all its offsets");
-    error = store_run(s, ST_RECORD_INSERT, "iibbb", store_id(p, p->now.next), r->time_ms, r->key, r->headers, r->payload);
+    error = store_run(s, ST_RECORD_INSERT, "iibbb", store_id(p, p->now.next), r->time_ms, r->key, r->headers,
+                      r->payload);
     if (error < 0)
         return error;
     if (r->time_ms > p->now.max_time_ms)

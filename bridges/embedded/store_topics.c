@@ -183,11 +183,18 @@ int store_partition_load(struct store *s, struct store_partition *p)
         return r;
     int rc = sqlite3_step(st);
     if (rc == SQLITE_ROW) {
-        int64_t *const fields[] = {&p->now.start, &p->now.next, &p->now.bytes, &p->now.records, &p->now.max_time_ms, &p->now.cleaned};
-        for (int i = 0; i < (int)(sizeof fields / sizeof *fields); i++)
-            *fields[i] = sqlite3_column_int64(st, i);
+        p->now = (struct store_counters){
+            .start = sqlite3_column_int64(st, 0),
+            .next = sqlite3_column_int64(st, 1),
+            .bytes = sqlite3_column_int64(st, 2),
+            .records = sqlite3_column_int64(st, 3),
+            .max_time_ms = sqlite3_column_int64(st, 4),
+            .cleaned = sqlite3_column_int64(st, 5),
+        };
     }
-    r = rc == SQLITE_DONE ? store_refuse(s, -EBADMSG, "the file is damaged (a partition is missing)") : store_fail(s, rc);
+    r = store_fail(s, rc);
     sqlite3_reset(st);
+    if (rc == SQLITE_DONE)
+        r = store_refuse(s, -EBADMSG, "the file is damaged (a partition is missing)");
     return r;
 }

@@ -9,7 +9,7 @@
 
 #include "util/clock.h"
 
-void worker_wake(struct worker *w)
+void emb_worker_wake(struct worker *w)
 {
     if (atomic_exchange(&w->awake, true))
         return;
@@ -18,13 +18,13 @@ void worker_wake(struct worker *w)
         return; /* the counter is full: it is awake */
 }
 
-void worker_send(struct worker *w, struct command *c)
+void emb_worker_send(struct worker *w, struct command *c)
 {
     mpsc_push(&w->inbox, &c->node);
-    worker_wake(w);
+    emb_worker_wake(w);
 }
 
-void worker_mail(struct worker *w, struct mail *m, void (*deliver)(struct bridge *, struct mail *))
+void emb_worker_mail(struct worker *w, struct mail *m, void (*deliver)(struct bridge *, struct mail *))
 {
     m->deliver = deliver;
     bridge_mailbox_send(&w->bridge->mailbox, &m->node);
@@ -45,7 +45,7 @@ static void deliver_state(struct bridge *b, struct mail *m)
     free(s);
 }
 
-void worker_state(struct worker *w, enum bridge_state state, const char *reason)
+void emb_worker_state(struct worker *w, enum bridge_state state, const char *reason)
 {
     if (state == w->state && strcmp(reason, w->reason) == 0)
         return;
@@ -54,15 +54,15 @@ void worker_state(struct worker *w, enum bridge_state state, const char *reason)
     struct state_mail *s = xcalloc(1, sizeof *s);
     s->state = state;
     snprintf(s->reason, sizeof s->reason, "%s", reason);
-    worker_mail(w, &s->mail, deliver_state);
+    emb_worker_mail(w, &s->mail, deliver_state);
 }
 
-void worker_report(struct worker *w, int error)
+void emb_worker_report(struct worker *w, int error)
 {
     if (error < 0)
-        worker_state(w, BRIDGE_DEGRADED, store_reason(w->store));
-    else if (!feeds_are_stuck(w))
-        worker_state(w, BRIDGE_READY, "");
+        emb_worker_state(w, BRIDGE_DEGRADED, store_reason(w->store));
+    else if (!emb_feeds_are_stuck(w))
+        emb_worker_state(w, BRIDGE_READY, "");
 }
 
 /* ---- opening late ---- */
@@ -73,7 +73,7 @@ static bool on_wait(void *arg)
     return atomic_load_explicit(&w->give_up, memory_order_relaxed);
 }
 
-int worker_open(struct worker *w, int64_t wait_ms, char *error, size_t error_size)
+int emb_worker_open(struct worker *w, int64_t wait_ms, char *error, size_t error_size)
 {
     struct store_settings settings = {
         .path = w->settings.path,
@@ -87,15 +87,15 @@ int worker_open(struct worker *w, int64_t wait_ms, char *error, size_t error_siz
 static void begin(struct worker *w)
 {
     store_set_wait(w->store, w->settings.busy_timeout_ms, on_wait, w);
-    worker_state(w, BRIDGE_READY, "");
+    emb_worker_state(w, BRIDGE_READY, "");
 }
 
 /* Where the file was locked or the disk full at open(), the thread goes on trying. */
 static void open_store(struct worker *w)
 {
     char error[256] = "";
-    if (worker_open(w, w->settings.busy_timeout_ms, error, sizeof error) < 0)
-        worker_state(w, BRIDGE_CONNECTING, error);
+    if (emb_worker_open(w, w->settings.busy_timeout_ms, error, sizeof error) < 0)
+        emb_worker_state(w, BRIDGE_CONNECTING, error);
     else
         begin(w);
 }
@@ -105,10 +105,10 @@ static void open_store(struct worker *w)
 static void run_commands(struct worker *w)
 {
     struct mpsc_node *node;
-    while (!w->closing && !writer_is_full(w) && (node = mpsc_pop(&w->inbox))) {
+    while (!w->closing && !emb_writer_is_full(w) && (node = mpsc_pop(&w->inbox))) {
         struct command *c = CONTAINER_OF(node, struct command, node);
         if (c->after_publishes)
-            writer_flush(w);
+            emb_writer_flush(w);
         c->run(w, c);
     }
 }
@@ -118,19 +118,19 @@ static void on_tick(struct worker *w)
     bool changed = false;
     int r = store_changed(w->store, &changed);
     if (r == 0 && changed)
-        feeds_reload(w);
+        emb_feeds_reload(w);
 }
 
 static void on_slow_tick(struct worker *w)
 {
     /* Nothing but a write tells whether writing works again. */
     if (w->state == BRIDGE_DEGRADED)
-        worker_report(w, store_probe(w->store));
-    feeds_start(w);
-    int r = share_tick(w);
+        emb_worker_report(w, store_probe(w->store));
+    emb_feeds_start(w);
+    int r = emb_share_tick(w);
     if (r < 0)
-        worker_report(w, r);
-    cleaner_tick(w);
+        emb_worker_report(w, r);
+    emb_cleaner_tick(w);
 }
 
 static void run_timers(struct worker *w, uint64_t now_ms)
@@ -152,14 +152,14 @@ static void run_timers(struct worker *w, uint64_t now_ms)
 /* One piece of everything that waits; true when some of it goes on. */
 static bool work(struct worker *w)
 {
-    bool more = writer_is_full(w);
-    writer_flush(w);
+    bool more = emb_writer_is_full(w);
+    emb_writer_flush(w);
     run_timers(w, clock_mono_ms());
     if (!w->store)
         return more;
-    more |= feeds_step(w);
-    more |= readers_step(w);
-    more |= cleaner_step(w);
+    more |= emb_feeds_step(w);
+    more |= emb_readers_step(w);
+    more |= emb_cleaner_step(w);
     store_checkpoint(w->store, !more);
     return more;
 }
@@ -189,16 +189,16 @@ static void *worker_main(void *arg)
             sleep_until_woken(w);
     }
     if (w->store)
-        share_leave(w);
-    readers_cancel(w);
+        emb_share_leave(w);
+    emb_readers_cancel(w);
     store_close(w->store);
     w->store = NULL;
     struct mail *m = xcalloc(1, sizeof *m);
-    worker_mail(w, m, bridge_stopped);
+    emb_worker_mail(w, m, emb_bridge_stopped);
     return NULL;
 }
 
-int worker_start(struct worker *w)
+int emb_worker_start(struct worker *w)
 {
     mpsc_init(&w->inbox);
     w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

@@ -10,7 +10,7 @@ static bool is_waiting(const struct publish *p)
     return p->outcome == BRIDGE_STORED;
 }
 
-void writer_take(struct worker *w, struct publish *p)
+void emb_writer_take(struct worker *w, struct publish *p)
 {
     if (!w->batch)
         w->batch = xcalloc(1, sizeof *w->batch);
@@ -28,7 +28,7 @@ void writer_take(struct worker *w, struct publish *p)
     b->bytes += p->size;
 }
 
-bool writer_is_full(const struct worker *w)
+bool emb_writer_is_full(const struct worker *w)
 {
     return w->batch && (w->batch->count >= BATCH_RECORDS || w->batch->bytes >= BATCH_BYTES);
 }
@@ -64,7 +64,7 @@ static int find_topic(struct worker *w, struct publish *p)
         return 0;
     if (r < 0 && r != -ENOENT)
         return r;
-    struct store_policy policy = settings_policy(&w->settings, p->topic);
+    struct store_policy policy = emb_settings_policy(&w->settings, p->topic);
     return store_topic_ensure(w->store, p->topic, &policy, &p->store_topic);
 }
 
@@ -94,7 +94,7 @@ static int32_t choose_partition(struct worker *w, const struct publish *p)
     if (count == 1)
         return 0;
     if (p->record.key.data)
-        return partition_of_key(p->record.key, count);
+        return emb_partition_of_key(p->record.key, count);
     return (int32_t)(w->round_robin++ % (uint32_t)count);
 }
 
@@ -142,11 +142,11 @@ static enum bridge_outcome store_batch(struct worker *w, struct batch *b)
         store_rollback(w->store);
     }
     snprintf(b->reason, sizeof b->reason, "%s", r < 0 ? store_reason(w->store) : "");
-    worker_report(w, r);
+    emb_worker_report(w, r);
     return outcome_of(r, committing);
 }
 
-void writer_flush(struct worker *w)
+void emb_writer_flush(struct worker *w)
 {
     struct batch *b = w->batch;
     if (!b)
@@ -162,7 +162,7 @@ void writer_flush(struct worker *w)
             p->outcome = outcome;
     b->refs = 1;
     /* The acknowledgements go first; the events hold the batch until they are delivered. */
-    struct event *events = outcome == BRIDGE_STORED ? feeds_collect(w, b) : NULL;
-    worker_mail(w, &b->mail, publisher_deliver);
-    feeds_send(w, events);
+    struct event *events = outcome == BRIDGE_STORED ? emb_feeds_collect(w, b) : NULL;
+    emb_worker_mail(w, &b->mail, emb_publisher_deliver);
+    emb_feeds_send(w, events);
 }

@@ -80,5 +80,6 @@ int cmd_drivers(int argc, char **argv);
 int cmd_publish(int argc, char **argv);
 int cmd_watch(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 
 #endif

@@ -40,6 +40,24 @@ static const struct command {
      "  --ttl DURATION       until it expires, default 1h\n"
      "  --claim NAME=VALUE   one more claim; VALUE is JSON where it reads as JSON, else a text\n"
      "  -c, --config FILE    configuration, default config.toml\n"},
+    {"log", "ls | cat TOPIC | append TOPIC | trim TOPIC [--db FILE] [-c FILE]",
+     "topics, records and offsets of the embedded log", cmd_log,
+     "  All of it works while the server runs. TIME is like 2026-01-31T08:00:00Z, or an age like 15m.\n"
+     "  ls                              topics, partitions, records, offsets, bytes and what is kept\n"
+     "  cat TOPIC                       records as PARTITION:OFFSET, time, key and payload\n"
+     "    --partition N                 only this one\n"
+     "    --since OFFSET|TIME           first record wanted, default the oldest\n"
+     "    --limit N                     records at most\n"
+     "    --follow                      go on with what comes\n"
+     "    --json                        whole records, one object a line\n"
+     "  append TOPIC                    lines of standard input; prints PARTITION:OFFSET of each stored one\n"
+     "    --key KEY                     of the records\n"
+     "    --header NAME=VALUE           of the records; may be repeated\n"
+     "  trim TOPIC                      removes records\n"
+     "    --before OFFSET|TIME          the oldest record to keep\n"
+     "    --partition N                 only there\n"
+     "  --db FILE                       the log's file; default: that of the configuration's first embedded bridge\n"
+     "  -c, --config FILE               configuration, default config.toml\n"},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof *commands)
 

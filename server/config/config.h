@@ -193,5 +193,7 @@ CRIER_API void config_write_docs(struct buf *out);
 CRIER_API int config_parse_duration(const char *text, int64_t *ret_ms);
 /* "64KiB", "1MiB", "2GiB", or a number of bytes. */
 CRIER_API int config_parse_size(const char *text, int64_t *ret_bytes);
+/* RFC 3339 as "2026-01-31T08:00:00Z"; -EINVAL on anything else. */
+CRIER_API int config_parse_time(const char *text, int64_t *ret_ms);
 
 #endif

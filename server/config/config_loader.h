@@ -48,8 +48,6 @@ bool config_value_set(struct config_loader *l, const struct config_section *sect
                       const struct config_node *node, void *base);
 /* Heap copy of a path: one of the file is relative to its folder, one of the command line to where it is given. */
 char *config_path_join(const struct config_loader *l, const struct config_node *node, const char *path);
-/* RFC 3339 as "2026-01-31T08:00:00Z"; -EINVAL on anything else. */
-int config_parse_time(const char *text, int64_t *ret_ms);
 /* Appends the leaves of a table to a list of options: nested keys joined by dots, arrays as JSON text. `skip` names
  * keys of the schema that are no options, NULL none. */
 void config_options_collect(const struct config_node *table, const struct config_section *skip,
