@@ -94,7 +94,7 @@ function showUnread() {
   const total = [...rooms.values()].reduce((sum, room) => sum + room.unread, 0);
   document.title = `${total > 0 ? `(${total}) ` : ''}${current?.name ?? 'Chat'} · crier`;
   const elsewhere = total - (current?.unread ?? 0);
-  $('other-unread').textContent = elsewhere;
+  $('other-unread').textContent = elsewhere || '';
   $('other-unread').hidden = elsewhere === 0;
 }
 

@@ -34,7 +34,7 @@ export class RoomList {
   update(room) {
     const parts = this.#items.get(room);
     if (!parts) return;
-    parts.count.textContent = room.unread > 99 ? '99+' : room.unread;
+    parts.count.textContent = room.unread === 0 ? '' : room.unread > 99 ? '99+' : room.unread;
     parts.count.hidden = room.unread === 0;
     parts.count.setAttribute('aria-hidden', 'true');
     parts.unread.textContent = room.unread > 0 ? `, ${room.unread} unread` : '';

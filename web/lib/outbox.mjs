@@ -99,6 +99,7 @@ export class Outbox extends EventTarget {
       this.#done(entry, result);
     } catch (error) {
       if (this.entries.includes(entry)) this.#onError(entry, error);
+      if (error.disconnected) return void this.#busy.delete(entry.group); // pump() is called when it is back
     }
     this.#busy.delete(entry.group);
     this.pump();
