@@ -90,6 +90,7 @@ static void test_small_window_is_kept(void **state)
     CLEANUP_BUF wire = BUF_INIT;
     char out[9000];
     fill(&plain, 2000, 300);
+    buf_reserve(&plain, 6000);
     for (int i = 0; i < 2; i++)
         buf_append(&plain, plain.data, 2000); /* repeats 2,000 bytes back: out of a window of 512 */
     for (size_t i = 0; i < 2000; i++)
