@@ -252,6 +252,16 @@ static bool collect(struct buf *b, const struct ws_piece *piece, struct bytes *r
     return piece->last;
 }
 
+static void on_whole(struct ws_conn *w, const struct ws_piece *last, struct bytes whole)
+{
+    if (last->opcode >= WS_CLOSE)
+        on_control(w, last->opcode, whole);
+    else if (last->compressed)
+        on_compressed(w, last->opcode == WS_TEXT, whole);
+    else
+        on_message(w, last->opcode == WS_TEXT, whole);
+}
+
 static void on_piece(struct ws_conn *w, const struct ws_piece *piece)
 {
     struct conn *c = w->conn;
@@ -261,22 +271,17 @@ static void on_piece(struct ws_conn *w, const struct ws_piece *piece)
 
     if (!control && c->phase != CONN_WS) /* our close frame is out: messages are thrown away */
         return;
-    if (!collect(b, piece, &whole)) {
-        if (!control && w->message_start_ms == 0)
-            w->message_start_ms = net_now(c->net);
+    bool complete = collect(b, piece, &whole);
+    if (!control && !complete && w->message_start_ms == 0)
+        w->message_start_ms = net_now(c->net);
+    if (!complete)
         return;
-    }
-    CLEANUP_BUF held = *b; /* freed after use; an idle connection holds no buffer */
+    if (!control)
+        w->message_start_ms = 0;
+    struct buf held = *b; /* freed after use: an idle connection holds no buffer */
     *b = BUF_INIT;
-    if (control) {
-        on_control(w, piece->opcode, whole);
-        return;
-    }
-    w->message_start_ms = 0;
-    if (piece->compressed)
-        on_compressed(w, piece->opcode == WS_TEXT, whole);
-    else
-        on_message(w, piece->opcode == WS_TEXT, whole);
+    on_whole(w, piece, whole);
+    buf_done(&held);
 }
 
 static void on_decode_error(struct ws_conn *w, int code)
