@@ -101,9 +101,8 @@ struct bridge {
     /* worker */
     MQTTAsync client;
     size_t server; /* index of the next attempt */
-    uint64_t attempt_at_ms, backoff_ms, connected_at_ms, phase_since_ms;
-    bool was_connected, said_farewell;
-    char *password;
+    uint64_t attempt_at_ms, backoff_ms, connected_at_ms, checked_at_ms, phase_since_ms;
+    bool was_connected, tuned, said_farewell;
 };
 
 struct bridge_source_sub {
@@ -137,6 +136,17 @@ void mqtt_handle_ended(struct bridge *b, struct mail *m);
 int mqtt_link_start(struct bridge *b);
 /* Under `lock`. */
 void mqtt_link_wake(struct bridge *b);
+
+/* connect.c: worker, without `lock`. */
+extern const struct broker_limits mqtt_no_limits;
+int mqtt_client_create(struct bridge *b);
+/* An event follows. */
+void mqtt_client_connect(struct bridge *b);
+void mqtt_client_disconnect(struct bridge *b);
+bool mqtt_client_is_connected(struct bridge *b);
+void mqtt_client_no_delay(struct bridge *b);
+/* Sends DISCONNECT where connected; no callback runs afterwards. */
+void mqtt_client_destroy(struct bridge *b);
 
 /* publish.c */
 void mqtt_publish(struct bridge *b, const struct bridge_message *m, void *cookie);

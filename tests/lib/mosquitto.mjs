@@ -155,11 +155,17 @@ export function pubLines(broker, topic, lines, ...args) {
 
 /** mosquitto_sub, an independent subscriber: {lines, stop()}; resolves when the broker has its subscription. */
 export async function sub(broker, topic, ...args) {
-  const child = spawn('mosquitto_sub', ['-h', '127.0.0.1', '-p', String(broker.port), '-V', 'mqttv5', '-t', topic, '-d', ...args],
+  /* Into a pipe it would keep its "Subscribed" back. */
+  const child = spawn('stdbuf', ['-oL', 'mosquitto_sub', '-h', '127.0.0.1', '-p', String(broker.port), '-V', 'mqttv5', '-t', topic, '-d', ...args],
     { stdio: ['ignore', 'pipe', 'pipe'] });
   const lines = [];
-  let rest = '', ready;
-  const subscribed = new Promise((done) => { ready = done; });
+  let rest = '', ready, complaint = '';
+  child.stderr.on('data', (data) => { complaint += data; });
+  const ended = new Promise((done) => child.on('close', done));
+  const subscribed = new Promise((done, fail) => {
+    ready = done;
+    ended.then((code) => fail(new Error(`mosquitto_sub ended with ${code}: ${complaint}`)));
+  });
   child.stdout.setEncoding('utf8');
   child.stdout.on('data', (data) => {
     const parts = (rest + data).split('\n');
@@ -170,6 +176,5 @@ export async function sub(broker, topic, ...args) {
     }
   });
   await subscribed;
-  const ended = new Promise((done) => child.on('close', done));
   return { lines, async stop() { child.kill('SIGTERM'); await ended; } };
 }
