@@ -33,6 +33,7 @@ void command_write(const struct command *c, struct buf *out)
 void command_done(struct command *c)
 {
     buf_done(&c->params);
+    buf_done(&c->trace);
     buf_done(&c->result);
     free(c->parts);
 }
@@ -92,6 +93,7 @@ static struct hub_publish *new_publish(struct command *c, struct bytes channel, 
 {
     struct hub_publish *p = hub_publish_new(&c->loop->inbox, channel, data, done);
     CLEANUP_BUF id = BUF_INIT;
+    hub_publish_set_trace(p, buf_bytes(&c->trace));
     p->has_key = json_get_string(params_of(c), "key", &p->key) == 0;
     if (json_get_string(params_of(c), "idempotency_key", &id) == 0 && id.len) {
         buf_append(&id, "", 1);

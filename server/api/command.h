@@ -10,6 +10,7 @@
 struct command {
     struct loop *loop;
     struct buf params; /* a JSON object */
+    struct buf trace;  /* traceparent header of the request; may be empty */
     enum crier_error error;
     char detail[160];
     struct buf result; /* JSON object, when there is no error */

@@ -158,8 +158,7 @@ static void finish_from_log(struct poll *p)
 {
     struct http_request *r = take_request(p);
     uint64_t first = p->form->log.head;
-    if (p->offset >= p->form->log.base_offset)
-        first = frame_log_seek(&p->form->log, p->offset);
+    channel_form_seek(p->form, p->epoch, p->offset, &first);
     if (r)
         answer_from_log(p, r, first);
     poll_free(p);
@@ -232,9 +231,8 @@ static uint64_t first_in_log(const struct poll *p)
         return UINT64_MAX;
     if (!p->has_since)
         return f->log.head - f->log.base >= (uint64_t)p->limit ? f->log.head - (uint64_t)p->limit : UINT64_MAX;
-    if (strcmp(p->epoch, f->channel->epoch) != 0 || p->offset < f->log.base_offset || p->offset > f->position)
-        return UINT64_MAX;
-    return frame_log_seek(&f->log, p->offset);
+    uint64_t first;
+    return channel_form_seek(f, p->epoch, p->offset, &first) ? first : UINT64_MAX;
 }
 
 void poll_get(struct http_request *r, void *arg)
@@ -326,6 +324,7 @@ void poll_post(struct http_request *r, void *arg)
     struct bytes id = http_header_get(r, "idempotency-key");
     if (id.len && id.len <= 128)
         p->message_id = bytes_dup(id);
+    hub_publish_set_trace(p, http_header_get(r, "traceparent"));
     p->arg = pending_new(r);
     hub_call_post(&l->app->hub, &p->call);
 }

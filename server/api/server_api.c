@@ -31,10 +31,11 @@ static void respond_text(struct http_request *r, int status, const char *text)
     http_respond(r, &reply);
 }
 
-static struct api_call *new_call(struct loop *l, struct bytes method, struct bytes params)
+static struct api_call *new_call(struct http_request *r, struct bytes method, struct bytes params)
 {
     struct api_call *call = xcalloc(1, sizeof *call);
-    call->command.loop = l;
+    call->command.loop = loop_of_request(r);
+    buf_append_bytes(&call->command.trace, http_header_get(r, "traceparent"));
     call->method = bytes_dup(method);
     buf_append_bytes(&call->command.params, params);
     return call;
@@ -122,21 +123,21 @@ static void on_part_done(struct command *c)
 }
 
 /* One element of `commands`: an object with one member, the method. */
-static bool add_part(struct batch *b, struct loop *l, struct bytes element)
+static bool add_part(struct batch *b, struct http_request *r, struct bytes element)
 {
     struct json_cursor cursor = json_cursor_at(element, JSON_DEPTH_DEFAULT, JSON_STRICT);
     struct json_member member;
     if (json_enter_object(&cursor) < 0 || json_next_member(&cursor, &member) != 0)
         return false;
     b->calls = xrealloc(b->calls, (b->count + 1) * sizeof(struct api_call *));
-    struct api_call *call = new_call(l, member.name, member.value);
+    struct api_call *call = new_call(r, member.name, member.value);
     call->batch = b;
     call->command.done = on_part_done;
     b->calls[b->count++] = call;
     return true;
 }
 
-static bool add_parts(struct batch *b, struct loop *l, struct bytes commands)
+static bool add_parts(struct batch *b, struct http_request *request, struct bytes commands)
 {
     struct json_cursor cursor = json_cursor_at(commands, JSON_DEPTH_DEFAULT, JSON_STRICT);
     struct bytes element;
@@ -144,7 +145,7 @@ static bool add_parts(struct batch *b, struct loop *l, struct bytes commands)
         return false;
     int r;
     while ((r = json_next_element(&cursor, &element)) == 0)
-        if (b->count == BATCH_MAX || !add_part(b, l, element))
+        if (b->count == BATCH_MAX || !add_part(b, request, element))
             return false;
     return r == 1 && b->count > 0;
 }
@@ -157,11 +158,11 @@ static void drop_batch(struct batch *b)
     free(b);
 }
 
-static void run_batch(struct http_request *r, struct loop *l)
+static void run_batch(struct http_request *r)
 {
     struct batch *b = xcalloc(1, sizeof *b);
     struct bytes commands;
-    if (json_get_raw(http_body(r), "commands", &commands) < 0 || !add_parts(b, l, commands)) {
+    if (json_get_raw(http_body(r), "commands", &commands) < 0 || !add_parts(b, r, commands)) {
         drop_batch(b);
         http_respond_error(r, CRIER_ERR_BAD_REQUEST, "commands is a list of {\"method\":{...}}");
         return;
@@ -178,7 +179,6 @@ static void run_batch(struct http_request *r, struct loop *l)
 
 void server_api(struct http_request *r, void *arg)
 {
-    struct loop *l = loop_of_request(r);
     struct bytes method = http_path_rest(r), body = http_body(r);
     const char *reason;
     (void)arg;
@@ -198,10 +198,10 @@ void server_api(struct http_request *r, void *arg)
         return;
     }
     if (batch) {
-        run_batch(r, l);
+        run_batch(r);
         return;
     }
-    struct api_call *call = new_call(l, method, body);
+    struct api_call *call = new_call(r, method, body);
     call->command.done = on_done;
     call->pending = pending_new(r);
     command_run(&call->command, method);

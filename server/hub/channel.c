@@ -118,6 +118,12 @@ static void announce_epoch(struct channel *c)
     CLEANUP_BUF json = BUF_INIT;
     if (!channel_wanted(c))
         return;
+    for (int form = 0; form < FORM_COUNT; form++) {
+        for (uint64_t left = c->interest[form]; left; left &= left - 1) {
+            unsigned loop = (unsigned)__builtin_ctzll(left);
+            hub_send_epoch(c->hub, loop, c->peers[(size_t)form * LOOPS_MAX + loop], c);
+        }
+    }
     buf_append_str(&json, "{\"channel\":");
     buf_append_json_string(&json, c->frame.name);
     buf_printf(&json, ",\"epoch\":\"%s\",\"offset\":%lld}", c->epoch, (long long)channel_position(c));
@@ -126,6 +132,7 @@ static void announce_epoch(struct channel *c)
 
 void channel_number_here(struct channel *c)
 {
+    channel_flush(c, 0); /* what was numbered before goes out before */
     c->numbering = NUMBERED_HERE;
     c->origin = NULL;
     epoch_random(c->epoch);

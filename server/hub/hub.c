@@ -202,6 +202,33 @@ void hub_send_block(struct hub *hub, unsigned loop, void *peer, struct frame_blo
     inbox_post(b->loop->inbox, &b->message);
 }
 
+struct epoch_message {
+    struct inbox_message message; /* first */
+    struct hub_loop *loop;
+    void *peer;
+    int64_t position;
+    char epoch[CHANNEL_EPOCH_SIZE];
+};
+
+static void deliver_epoch(struct inbox_message *m, void *owner)
+{
+    struct epoch_message *e = (struct epoch_message *)m;
+    (void)owner;
+    e->loop->on_epoch(e->peer, e->epoch, e->position);
+    free(e);
+}
+
+void hub_send_epoch(struct hub *hub, unsigned loop, void *peer, const struct channel *c)
+{
+    struct epoch_message *e = xmalloc(sizeof *e);
+    e->message.deliver = deliver_epoch;
+    e->loop = hub->loops[loop];
+    e->peer = peer;
+    e->position = channel_position(c);
+    memcpy(e->epoch, c->epoch, sizeof e->epoch);
+    inbox_post(e->loop->inbox, &e->message);
+}
+
 /* ---- turns ---- */
 
 static void on_interval(uv_timer_t *timer)

@@ -45,6 +45,8 @@ struct hub_loop {
     struct inbox *inbox;
     /* Loop thread: a block of frames for the peer given with the subscription. Takes the block's reference. */
     void (*on_block)(void *peer, struct frame_block *block);
+    /* Loop thread, in order with the blocks: the channel counts under this epoch from now on. */
+    void (*on_epoch)(void *peer, const char *epoch, int64_t position);
     /* Any thread: subscriptions of the peer. */
     size_t (*clients)(void *peer);
     _Atomic(int64_t) backlog_bytes; /* posted and not yet taken by the loop */
@@ -98,6 +100,8 @@ struct channel *hub_channel(struct hub *hub, struct bytes name, enum crier_error
 struct channel *hub_channel_find(struct hub *hub, struct bytes name);
 /* Queues for framing at the end of the turn. */
 void hub_queue_channel(struct hub *hub, struct channel *c);
+/* Tells a loop of the channel's new epoch. */
+void hub_send_epoch(struct hub *hub, unsigned loop, void *peer, const struct channel *c);
 /* Posts a block to a loop. */
 void hub_send_block(struct hub *hub, unsigned loop, void *peer, struct frame_block *block);
 /* NULL when ready, else appends the reasons as a JSON array of strings and returns false. */

@@ -10,6 +10,7 @@
 #include "util/clock.h"
 #include "util/metrics.h"
 #include "util/template.h"
+#include "util/trace.h"
 
 #define REMEMBER_MS (5 * 60 * 1000)
 #define REMEMBER_MAX 65536
@@ -69,6 +70,13 @@ struct hub_publish *hub_publish_new(struct inbox *origin, struct bytes channel, 
     p->offset = p->partition = -1;
     p->began_ns = clock_mono_ns();
     return p;
+}
+
+void hub_publish_set_trace(struct hub_publish *p, struct bytes traceparent)
+{
+    char next[TRACEPARENT_SIZE];
+    if (!p->traceparent && traceparent_next(traceparent, next))
+        p->traceparent = xstrdup(next);
 }
 
 void hub_publish_free(struct hub_publish *p)

@@ -34,6 +34,8 @@ struct hub_publish {
 /* Any thread. `done` runs on `origin`'s thread and must call hub_publish_free(). */
 struct hub_publish *hub_publish_new(struct inbox *origin, struct bytes channel, struct bytes payload,
                                     void (*done)(struct hub_call *call, void *owner));
+/* Goes to the broker as a header when it is a valid traceparent (with a span id of this hop); else nothing does. */
+void hub_publish_set_trace(struct hub_publish *p, struct bytes traceparent);
 void hub_publish_free(struct hub_publish *p);
 
 struct publish_table *publish_table_new(struct hub *hub);

@@ -9,6 +9,7 @@
 #include "hub/publish.h"
 #include "util/clock.h"
 #include "util/metrics.h"
+#include "util/trace.h"
 
 /* ---- partitions ---- */
 
@@ -111,17 +112,6 @@ static struct template_input input_of(const struct bridge_record *r)
         .header = header_of,
         .header_arg = r,
     };
-}
-
-/* traceparent goes through as a tag (W3C Trace Context, 3.2: 55 characters in version 00). */
-static bool traceparent_valid(struct bytes t)
-{
-    if (t.len != 55 || t.data[2] != '-' || t.data[35] != '-' || t.data[52] != '-')
-        return false;
-    for (size_t i = 0; i < t.len; i++)
-        if (i != 2 && i != 35 && i != 52 && !memchr("0123456789abcdef", t.data[i], 16))
-            return false;
-    return true;
 }
 
 static void append_tag(struct buf *out, const char *name, struct bytes value)

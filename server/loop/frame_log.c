@@ -107,9 +107,9 @@ int64_t frame_log_offset_before(const struct frame_log *log, uint64_t seq)
     return seq == log->base ? log->base_offset : mark_at(log, seq - 1)->offset;
 }
 
-uint64_t frame_log_seek(const struct frame_log *log, int64_t offset)
+uint64_t frame_log_seek(const struct frame_log *log, uint64_t from, int64_t offset)
 {
-    uint64_t low = log->base, high = log->head;
+    uint64_t low = from, high = log->head;
     while (low < high) {
         uint64_t mid = low + (high - low) / 2;
         if (mark_at(log, mid)->offset <= offset)

@@ -33,8 +33,9 @@ void frame_log_append(struct frame_log *log, const struct frame_block *block);
 
 /* Channel offset that a client has which got every frame below `seq` (base <= seq <= head). */
 int64_t frame_log_offset_before(const struct frame_log *log, uint64_t seq);
-/* Sequence number of the first frame above a channel offset (base_offset <= offset). */
-uint64_t frame_log_seek(const struct frame_log *log, int64_t offset);
+/* Sequence number of the first frame above a channel offset, looking from `from` on (base <= from <= head); the offsets
+ * there have to ascend. */
+uint64_t frame_log_seek(const struct frame_log *log, uint64_t from, int64_t offset);
 /* Bytes of the frames from `seq` on, whole frames only: all up to the head or as many as fit into `limit`, at least one.
  * `ret_next` is the sequence number after them. */
 struct bytes frame_log_slice(const struct frame_log *log, uint64_t seq, size_t limit, uint64_t *ret_next);

@@ -61,6 +61,7 @@ int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size
     inbox_init(&l->inbox, &l->uv, l);
     l->port.inbox = &l->inbox;
     l->port.on_block = channel_form_on_block;
+    l->port.on_epoch = channel_form_on_epoch;
     l->port.clients = channel_form_clients;
     hub_add_loop(&app->hub, &l->port);
     uv_prepare_init(&l->uv, &l->prepare);

@@ -101,6 +101,31 @@ void channel_form_on_block(void *peer, struct frame_block *block)
     frame_block_unref(block);
 }
 
+void channel_form_on_epoch(void *peer, const char *epoch, int64_t position)
+{
+    struct channel_form *f = peer;
+    if (!f->attached)
+        return;
+    snprintf(f->channel->epoch, sizeof f->channel->epoch, "%s", epoch);
+    f->position = position;
+    f->epoch_seq = f->log.head;
+    f->epoch_offset = position;
+}
+
+bool channel_form_seek(const struct channel_form *f, const char *epoch, int64_t offset, uint64_t *ret_seq)
+{
+    const struct frame_log *log = &f->log;
+    bool reaches_back = log->base >= f->epoch_seq;
+    uint64_t from = reaches_back ? log->base : f->epoch_seq;
+    int64_t from_offset = reaches_back ? log->base_offset : f->epoch_offset;
+
+    if (!f->attached || f->detaching || strcmp(epoch, f->channel->epoch) != 0 || offset < from_offset ||
+        offset > f->position)
+        return false;
+    *ret_seq = frame_log_seek(log, from, offset);
+    return true;
+}
+
 /* ---- attaching ---- */
 
 static void place(struct subscription *s)
@@ -166,8 +191,11 @@ static void fail(struct subscription *s, enum crier_error error, const char *det
 static void take_answer(struct channel_form *f, const struct hub_subscribe *r)
 {
     memcpy(f->channel->epoch, r->ret_epoch, sizeof f->channel->epoch);
-    if (r->fresh || !f->attached)
+    if (r->fresh || !f->attached) {
         frame_log_reset(&f->log, r->position);
+        f->epoch_seq = f->log.head;
+        f->epoch_offset = r->position;
+    }
     f->attached = true;
     f->detaching = false;
     f->position = r->position;
@@ -242,10 +270,8 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
     if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate)
         return false;
     if (q->epoch) {
-        if (strcmp(q->epoch, c->epoch) != 0 || q->offset < f->log.base_offset || q->offset > f->position ||
-            (c->ns->keyed && q->offset < f->position))
+        if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position))
             return false;
-        cursor = frame_log_seek(&f->log, q->offset);
         result.recovered = true;
         metric_add(M_RECOVERIES, 1);
     } else if (q->history || c->ns->keyed) {

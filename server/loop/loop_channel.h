@@ -24,6 +24,8 @@ struct channel_form {
     unsigned calls;      /* under way to the hub */
     struct frame_log log;
     int64_t position;    /* of the channel, as of the newest block */
+    uint64_t epoch_seq;  /* first frame under the channel's epoch: earlier ones have offsets of another numbering */
+    int64_t epoch_offset; /* before that frame */
     struct subscription **subscriptions;
     size_t count, capacity;
     _Atomic(size_t) clients; /* = count, for the hub to read */
@@ -85,6 +87,10 @@ struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form fo
 /* Any thread. */
 size_t channel_form_clients(void *peer);
 void channel_form_on_block(void *peer, struct frame_block *block);
+/* The channel's numbering changed: what follows is under this epoch, from `position` on. */
+void channel_form_on_epoch(void *peer, const char *epoch, int64_t position);
+/* First frame above a position of the channel; false when the log does not reach it. */
+bool channel_form_seek(const struct channel_form *f, const char *epoch, int64_t offset, uint64_t *ret_seq);
 /* Asks the hub for the form from some position on; `r->call.done` calls channel_form_answered() before it looks at the
  * answer. */
 void channel_form_ask(struct channel_form *f, struct hub_subscribe *r);

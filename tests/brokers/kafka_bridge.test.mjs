@@ -22,7 +22,7 @@ async function kafkaFor(t, options) {
 }
 
 const config = (kafka, namespace = {}, source = {}) => ({
-  limits: { publish_timeout_ms: 3000 },
+  limits: { publish_timeout_ms: 3000, rate_messages: 0 },
   bridge: [{ name: 'kafka', driver: 'kafka', servers: kafka.bootstrap }],
   namespace: [{ name: 'chat', history: 1000, history_ttl: '24h', publish: true, ...namespace }],
   source: [{ bridge: 'kafka', topic: 'chat', from: 'history', channel: 'chat:{key}', dead_letter: 'chat.dlq', ...source }],

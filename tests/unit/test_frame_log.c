@@ -110,10 +110,11 @@ static void seeks_the_first_frame_above_an_offset(void **state)
     append(&log, 10, 1, 8);
     append(&log, 20, 1, 8);
     append(&log, 30, 1, 8);
-    assert_int_equal(frame_log_seek(&log, 9), 0);
-    assert_int_equal(frame_log_seek(&log, 10), 1);
-    assert_int_equal(frame_log_seek(&log, 25), 2);
-    assert_int_equal(frame_log_seek(&log, 30), 3);
+    assert_int_equal(frame_log_seek(&log, 0, 9), 0);
+    assert_int_equal(frame_log_seek(&log, 0, 10), 1);
+    assert_int_equal(frame_log_seek(&log, 0, 25), 2);
+    assert_int_equal(frame_log_seek(&log, 0, 30), 3);
+    assert_int_equal(frame_log_seek(&log, 2, 0), 2);
     frame_log_done(&log);
 }
 
