@@ -125,8 +125,10 @@ static void append_head(const struct http_request *r, const struct http_reply *r
     buf_append_str(out, "\r\nDate: ");
     buf_append_str(out, http_date(r->conn->net));
     buf_append(out, "\r\n", 2);
-    if (reply->content_type)
+    if (reply->content_type) {
         append_header(out, "Content-Type", bytes_of(reply->content_type));
+        buf_append_str(out, "X-Content-Type-Options: nosniff\r\n");
+    }
     if (reply->status != 204 && reply->status != 304 && reply->status >= 200) {
         buf_append_str(out, "Content-Length: ");
         append_number(out, reply->body.len);

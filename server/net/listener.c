@@ -10,8 +10,8 @@
 #include "internal.h"
 #include "util/metrics.h"
 
-#define ACCEPT_BATCH 64     /* connections a turn, so that a storm leaves the loop time for others */
-#define REFUSED_LINGERING 64 /* refused connections that may stay open until they have read why */
+#define ACCEPT_BATCH 64      /* connections a turn, so that a storm leaves the loop time for others */
+#define REFUSED_LINGERING 16 /* refused connections that may stay open until they have read why */
 
 static int split_listen(const char *listen, char host[256], char port[16])
 {
@@ -99,18 +99,20 @@ int listener_open(struct net *n, char *error, size_t error_size)
 static struct net_address read_address(const struct sockaddr_storage *ss, bool *ret_ipv4)
 {
     struct net_address a = {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff}};
+    struct net_address mapped = a;
     if (ss->ss_family == AF_INET6)
         memcpy(a.bytes, &((const struct sockaddr_in6 *)ss)->sin6_addr, 16);
     else
         memcpy(a.bytes + 12, &((const struct sockaddr_in *)ss)->sin_addr, 4);
-    *ret_ipv4 = ss->ss_family != AF_INET6;
+    *ret_ipv4 = memcmp(a.bytes, mapped.bytes, 12) == 0;
     return a;
 }
 
 static void set_socket_options(const struct net *n, int fd)
 {
     int one = 1, send_buffer = (int)n->config->server.send_buffer_bytes;
-    unsigned user_timeout = (unsigned)(n->config->limits.ping_ms + n->config->limits.pong_ms);
+    const struct config_limits *l = &n->config->limits;
+    unsigned user_timeout = l->ping_ms ? (unsigned)(l->ping_ms + l->pong_ms) : 0;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (send_buffer > 0)

@@ -290,12 +290,11 @@ static bool etag_matches(struct bytes list, const struct static_file *f)
 static void answer_file(struct http_request *r, const struct static_file *f)
 {
     bool gzip = f->gzip.len && accepts_gzip(http_header_get(r, "accept-encoding"));
-    struct http_header headers[8];
+    struct http_header headers[6];
     size_t n = 0;
 
     headers[n++] = (struct http_header){"ETag", bytes_of(gzip ? f->gzip_etag : f->etag)};
     headers[n++] = (struct http_header){"Cache-Control", bytes_of(f->type->cache)};
-    headers[n++] = (struct http_header){"X-Content-Type-Options", BYTES_LIT("nosniff")};
     if (f->type->text)
         headers[n++] = (struct http_header){"Vary", BYTES_LIT("Accept-Encoding")};
     if (f->type->html) {

@@ -8,6 +8,7 @@
 
 #define SLICES 4 /* ticks in which every connection is looked at once */
 #define SLICE_MIN 256
+#define STUCK_MS 60000 /* for a peer that takes nothing, where limits.ping_ms is 0 */
 
 /* Bytes the kernel holds for the peer; moves as long as the peer reads, because we refill it. */
 static int unacknowledged(const struct conn *c)
@@ -20,12 +21,13 @@ static int unacknowledged(const struct conn *c)
 static void sweep_blocked(struct conn *c, uint64_t now)
 {
     const struct config_limits *l = &c->net->config->limits;
+    uint64_t patience = l->ping_ms ? (uint64_t)(l->ping_ms + l->pong_ms) : STUCK_MS;
     int queued = unacknowledged(c);
 
     if (queued != c->queued) {
         c->queued = queued;
         c->progress_ms = now;
-    } else if (now - c->progress_ms > (uint64_t)(l->ping_ms + l->pong_ms)) {
+    } else if (now - c->progress_ms > patience) {
         metric_add(M_IDLE_CLOSED, 1);
         conn_doom(c);
     }
