@@ -58,8 +58,14 @@ export class ChatPage {
     await this.page.press('#name', 'Enter');
   }
 
-  connected() {
-    return this.page.locator('#connection[data-state=open]').waitFor({ state: 'attached' });
+  /** Connected, and what was said before is here. */
+  async connected() {
+    await this.page.locator('#connection[data-state=open]').waitFor({ state: 'attached' });
+    await this.page.locator('#log[aria-busy=false]').waitFor({ state: 'attached' });
+  }
+
+  settled() {
+    return until(async () => (await this.pending()).length === 0, 'nothing is on its way');
   }
 
   disconnected() {

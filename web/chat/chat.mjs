@@ -83,7 +83,7 @@ function showRoomState(room) {
   roomList.update(room);
   showUnread();
   if (room !== current) return;
-  logView.setBusy(room.isReplaying);
+  logView.setBusy(!room.isReady); // history is no news to be read out
   const { people } = room;
   $('people').replaceChildren(...people.render(name.get() || room.ownName));
   $('people-total').textContent = people.available ? people.count : '';

@@ -27,7 +27,7 @@ export class LogView extends EventTarget {
     if (this.#room === room) return;
     if (this.#room) this.#scrolled.set(this.#room, this.#stick ? null : this.log.scrollTop);
     this.#room = room;
-    this.setBusy(true); // what was there before is not news to be read out
+    this.setBusy(true);
     this.log.replaceChildren(room.log.root);
     const top = this.#scrolled.get(room) ?? null;
     this.#stick = top === null;

@@ -30,10 +30,6 @@ export class Room extends EventTarget {
     return this.subscription.caughtUp || this.subscription.state === 'failed';
   }
 
-  get isReplaying() {
-    return this.subscription.state === 'subscribed' && !this.subscription.caughtUp;
-  }
-
   /** Whether the person looks at this room; set by the page. */
   isWatched = () => false;
 
