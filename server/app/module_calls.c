@@ -36,10 +36,17 @@ struct crier_bytes crier_request_id(struct crier_request *r)
     return (struct crier_bytes){r->id.data, r->id.len};
 }
 
+static _Thread_local struct crier *current_module;
+
+void modules_enter(struct crier *module)
+{
+    current_module = module;
+}
+
 struct crier *crier_session_server(struct crier_session *s)
 {
-    const struct modules *m = &session_of(s)->loop->app->modules;
-    return m->count ? m->loaded[0] : NULL;
+    (void)s;
+    return current_module;
 }
 
 const char *crier_session_id(struct crier_session *s)
@@ -78,12 +85,16 @@ void crier_session_set_name(struct crier_session *s, const char *name)
 
 void crier_session_set_data(struct crier_session *s, void *data)
 {
-    session_of(s)->module_data = data;
+    struct session *session = session_of(s);
+    if (!session->module_data)
+        session->module_data = xcalloc(session->loop->app->modules.count, sizeof(void *));
+    session->module_data[current_module->index] = data;
 }
 
 void *crier_session_data(struct crier_session *s)
 {
-    return session_of(s)->module_data;
+    void **data = session_of(s)->module_data;
+    return data ? data[current_module->index] : NULL;
 }
 
 void crier_reply(struct crier_request *r, uint32_t type, struct crier_bytes payload)
@@ -132,6 +143,7 @@ void crier_disconnect(struct crier *c, uint64_t session_key, int code, const cha
 /* ---- publishing and subscribing ---- */
 
 struct publish_callback {
+    struct crier *module;
     crier_publish_fn fn;
     void *arg;
 };
@@ -148,6 +160,7 @@ static void on_published(struct hub_call *call, void *owner)
         .epoch = p->epoch,
     };
     (void)owner;
+    modules_enter(callback->module);
     if (callback->fn)
         callback->fn(&result, callback->arg);
     free(callback);
@@ -178,7 +191,7 @@ void crier_publish(struct crier *c, const struct crier_publication *from, crier_
     struct hub_publish *p = hub_publish_new(current_loop ? &current_loop->inbox : NULL, bytes_of(from->channel),
                                             import_bytes(from->payload), on_published);
     struct publish_callback *callback = xmalloc(sizeof *callback);
-    *callback = (struct publish_callback){fn, arg};
+    *callback = (struct publish_callback){c, fn, arg};
     p->arg = callback;
     fill(p, from);
     hub_call_post(&c->app->hub, &p->call);

@@ -25,6 +25,7 @@ int crier_handle(struct crier *c, uint32_t type, const char *name, enum crier_co
         if (h->type == type || strcmp(h->name, name) == 0)
             return -EEXIST;
     h = xcalloc(1, sizeof *h);
+    h->module = c;
     h->type = type;
     h->name = xstrdup(name);
     h->codec = codec;
@@ -77,7 +78,7 @@ int crier_route(struct crier *c, const char *method, const char *pattern, crier_
     struct modules *m = &c->app->modules;
     m->routes = xrealloc(m->routes, (m->route_count + 1) * sizeof *m->routes);
     m->routes[m->route_count++] =
-        (struct module_route){.method = xstrdup(method), .pattern = xstrdup(pattern), .fn = fn, .arg = arg};
+        (struct module_route){.module = c, .method = xstrdup(method), .pattern = xstrdup(pattern), .fn = fn, .arg = arg};
     return 0;
 }
 
@@ -135,6 +136,7 @@ static int load(struct modules *m, const struct config_module *config, char *err
     struct crier *c = xcalloc(1, sizeof *c);
     c->app = m->app;
     c->config = config;
+    c->index = m->count;
     m->loaded = xrealloc(m->loaded, (m->count + 1) * sizeof(struct crier *));
     m->loaded[m->count++] = c;
 
@@ -273,6 +275,7 @@ void module_route_serve(struct http_request *r, void *arg)
 {
     struct module_route *route = arg;
     struct crier_http h = {.request = r};
+    modules_enter(route->module);
     route->fn(&h, route->arg);
     if (!h.answered)
         http_respond_error(r, CRIER_ERR_INTERNAL, "the module did not answer");

@@ -14,6 +14,7 @@ struct app;
 struct session;
 
 struct handler {
+    struct crier *module;
     uint32_t type;
     char *name;
     enum crier_codec codec;
@@ -31,6 +32,7 @@ struct schema {
 struct crier { /* one loaded module */
     struct app *app;
     const struct config_module *config;
+    size_t index;
     void *library;
     char failure[200];
 };
@@ -46,6 +48,7 @@ struct module_hook {
 };
 
 struct module_route {
+    struct crier *module;
     char *method, *pattern;
     crier_http_fn fn;
     void *arg;
@@ -67,6 +70,8 @@ int modules_load(struct modules *m, struct app *app, char *error, size_t error_s
 void modules_done(struct modules *m);
 const struct handler *modules_handler(const struct modules *m, uint32_t type);
 const void *modules_schema(const struct modules *m, uint32_t type);
+/* Before each call into a module on a loop thread: says whose it is. */
+void modules_enter(struct crier *module);
 /* HTTP handler of every module route; `arg` is its struct module_route. */
 /* On each loop thread before it runs: where callbacks of crier_publish() come back. */
 struct loop;

@@ -154,21 +154,21 @@ void channel_number_by(struct channel *c, struct partition *origin)
     announce_epoch(c);
 }
 
-/* interval_ms on a keyed channel delivers only the newest of each key: the keyed table knows which one that is. */
-static bool is_newest_of_key(const struct channel *c, const struct publication *p)
+bool channel_is_newest_of_key(const struct channel *c, const struct publication *p)
 {
     struct bytes key = publication_key(p);
-    if (!key.data)
+    if (!key.data || !c->ns->keyed)
         return true;
     const struct publication *newest = keyed_find(&c->keyed, key);
     return p->removed ? newest == NULL : newest == p;
 }
 
+/* interval_ms on a keyed channel delivers only the newest of each key. */
 static void conflate_fresh(struct channel *c)
 {
     size_t kept = 0;
     for (size_t i = 0; i < c->fresh_count; i++) {
-        if (is_newest_of_key(c, c->fresh[i]))
+        if (channel_is_newest_of_key(c, c->fresh[i]))
             c->fresh[kept++] = c->fresh[i];
         else
             publication_unref(c->fresh[i]);

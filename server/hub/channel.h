@@ -62,6 +62,8 @@ int64_t channel_position(const struct channel *c);
 void channel_number_here(struct channel *c);
 /* Numbered by the broker's offsets in `origin` from now on. */
 void channel_number_by(struct channel *c, struct partition *origin);
+/* False for a publication of a keyed channel whose key has changed since. */
+bool channel_is_newest_of_key(const struct channel *c, const struct publication *p);
 bool channel_wanted(const struct channel *c);
 /* Subscriptions on all loops. */
 size_t channel_clients(const struct channel *c);

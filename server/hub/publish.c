@@ -368,7 +368,12 @@ static void run_publish(struct hub *hub, struct hub_call *call)
     struct hub_publish *p = (struct hub_publish *)call;
     struct publish_table *t = hub->publishes;
     struct sink *sink = find_sink(t, bytes_of(p->channel));
+    const struct config_namespace *ns = config_namespace_of(hub->config, bytes_of(p->channel));
     const char *detail;
+
+    /* JSON clients cannot send "no payload": in a keyed channel null deletes the key. */
+    if (ns && ns->keyed && p->has_key && bytes_eq_str(buf_bytes(&p->payload), "null"))
+        p->tombstone = true;
 
     enum crier_error error = refuse(t, p, sink, &detail);
     if (error != CRIER_OK) {

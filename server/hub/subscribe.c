@@ -89,11 +89,11 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
 {
     struct frame_builder builder;
     frame_builder_init(&builder, s->form, &c->frame);
-    if (s->conflate && c->ns->keyed)
-        keyed_each_after(&c->keyed, s->offset, add_publication, &builder);
-    else
-        for (size_t i = history_after(&c->history, s->offset); i < c->history.count; i++)
-            frame_builder_add(&builder, history_get(&c->history, i));
+    for (size_t i = history_after(&c->history, s->offset); i < c->history.count; i++) {
+        const struct publication *p = history_get(&c->history, i);
+        if (!s->conflate || channel_is_newest_of_key(c, p))
+            frame_builder_add(&builder, p);
+    }
     return frame_builder_finish(&builder);
 }
 
@@ -243,13 +243,13 @@ static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subs
         answer_newest(c, s);
         return;
     }
-    bool in_memory = s->offset >= c->history.floor || (s->conflate && c->ns->keyed);
-    if (in_memory) {
+    if (s->offset >= c->history.floor) {
         s->recovered = true;
         answer(c, s, block_after(c, s));
         return;
     }
-    if (!start_reading(hub, c, s))
+    /* A client of a keyed channel that is too far behind gets the table anew: that is shorter than what it missed. */
+    if (s->conflate || !start_reading(hub, c, s))
         answer_newest(c, s);
 }
 

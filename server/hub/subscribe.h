@@ -15,7 +15,7 @@ struct hub_subscribe {
     unsigned loop;
     void *peer;          /* for struct hub_loop.on_block */
     bool has_position;
-    bool conflate;       /* newest per key after the position instead of everything */
+    bool conflate;       /* newest per key after the position instead of everything; the whole table when it is far behind */
     char epoch[CHANNEL_EPOCH_SIZE];
     int64_t offset;      /* last one the client has */
     int64_t history;     /* without position, or when it cannot be resumed: the newest ones at most */

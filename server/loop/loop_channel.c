@@ -164,7 +164,8 @@ static void announce_presence(struct subscription *s, bool join)
 
 static void go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
 {
-    bool quiet = s->quiet;
+    /* A restart that could not go on where the client was is news for it: what follows is a new beginning. */
+    bool quiet = s->quiet && result->recovered;
     s->state = SUBSCRIPTION_LIVE;
     s->cursor = cursor;
     s->sent = position;
@@ -238,6 +239,8 @@ static void on_subscribed(struct hub_call *call, void *owner)
             session_send_block(session, r->block);
             r->block = NULL;
         }
+        if (f->form != session->form && !session->closing)
+            subscription_change_form(s, session->form); /* the client's first message came meanwhile */
     }
     hub_subscribe_free(r);
 }

@@ -138,6 +138,7 @@ void session_free(struct session *s)
     free(s->user);
     free(s->claims);
     free(s->query);
+    free(s->module_data);
     free(s->name);
     free(s);
 }

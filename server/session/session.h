@@ -50,7 +50,7 @@ struct session {
     char *claims; /* JSON object; NULL none */
     char *name;   /* shown by presence beside the user; NULL none */
     char *query;  /* of the request that opened it, raw; NULL none */
-    void *module_data;
+    void **module_data; /* by module; NULL before the first */
     struct deferred_subscribe *deferred;
     struct session *undecided_prev, *undecided_next; /* in the loop's list while something is deferred */
     uint64_t decide_at_ms;

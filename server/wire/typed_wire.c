@@ -109,8 +109,10 @@ static void run_connect_hooks(struct http_request *r, const struct modules *m, c
         .query_get = connect_query_get,
         .impl = r,
     };
-    for (size_t i = 0; i < m->connect_count && reply->status == 101; i++)
+    for (size_t i = 0; i < m->connect_count && reply->status == 101; i++) {
+        modules_enter(m->connect[i].module);
         m->connect[i].fn.connect(&c, reply, m->connect[i].arg);
+    }
 }
 
 /* ?format= and ?codec= say in what form to talk to a client that only listens; the first message decides otherwise. */
@@ -195,8 +197,10 @@ static void on_open(struct ws_conn *c)
     const struct modules *m = &s->loop->app->modules;
     s->conn = c;
     log_debug("session opened", LOG_STR("session", s->id), LOG_STR("user", s->user));
-    for (size_t i = 0; i < m->open_count && !s->closing; i++)
+    for (size_t i = 0; i < m->open_count && !s->closing; i++) {
+        modules_enter(m->open[i].module);
         m->open[i].fn.open((struct crier_session *)s, m->open[i].arg);
+    }
 }
 
 static enum frame_form form_of(const struct session *s, enum typed_form form)
@@ -241,6 +245,7 @@ static void dispatch(struct session *s, const struct typed_message *m)
         typed_reply_error(s, m->id, CRIER_ERR_UNDECODABLE, reason);
         return;
     }
+    modules_enter(r.handler->module);
     r.handler->fn(&r, (struct crier_bytes){r.payload.data ? r.payload.data : "", r.payload.len}, r.handler->arg);
 }
 
@@ -297,8 +302,10 @@ static void on_closed(struct ws_conn *c, int code)
 
     s->closing = true;
     if (s->conn) {
-        for (size_t i = 0; i < m->disconnect_count; i++)
+        for (size_t i = 0; i < m->disconnect_count; i++) {
+            modules_enter(m->disconnect[i].module);
             m->disconnect[i].fn.disconnect((struct crier_session *)s, code, m->disconnect[i].arg);
+        }
         log_debug("session closed", LOG_STR("session", s->id), LOG_INT("code", code));
     }
     session_free(s);
