@@ -1,7 +1,8 @@
 // A client that stops reading: what each policy does to it, and that nobody else notices.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import test from 'node:test';
-import { slowness, startCrier, until } from '../lib/crier.mjs';
+import { buildDir, slowness, startCrier, until } from '../lib/crier.mjs';
 import { TYPE } from '../lib/typed.mjs';
 
 const COUNT = 2000;
@@ -10,7 +11,7 @@ const PAD = 'x'.repeat(10000);
 /** Server, a reader that keeps up, and one that stops while COUNT publications of 10 kB are made; both subscribed. */
 async function scene(t, namespace, makePublication = (n) => ({ data: { n, pad: PAD } })) {
   const server = await startCrier({ t, config: {
-    server: { send_buffer_bytes: '16KiB' }, limits: { rate_messages: 0, frame_log_bytes: '256KiB', outbox_bytes: '256KiB' },
+    server: { send_buffer_bytes: '256KiB' }, limits: { rate_messages: 0, frame_log_bytes: '1MiB' },
     namespace: [{ name: 'default', publish: true, history: COUNT + 100, ...namespace }] } });
   const fast = await server.typed();
   const slow = await server.typed();
@@ -19,7 +20,10 @@ async function scene(t, namespace, makePublication = (n) => ({ data: { n, pad: P
   const writer = await server.typed();
   const before = server.rss();
   let last;
-  for (let n = 0; n < COUNT; n++) last = await writer.publish('news', ...Object.values(makePublication(n)));
+  for (let n = 0; n < COUNT; n++) {
+    last = await writer.publish('news', ...Object.values(makePublication(n)));
+    await until(() => offsetsOf(fast).length > n - 30, 'the fast reader keeps up');
+  }
   return { server, fast, slow, writer, last, grown: () => server.rss() - before };
 }
 
@@ -84,16 +88,34 @@ test('memory stays bounded however far the slow one is behind', { skip: slowness
   slow.terminate();
 });
 
-test('replies to a client that does not read are bounded by outbox_bytes', async (t) => {
-  const server = await startCrier({ t, config: { server: { send_buffer_bytes: '16KiB' }, limits: { rate_messages: 0, outbox_bytes: '64KiB' } } });
+test('a client that sends but does not read is not read from either', { skip: slowness > 1 && 'memory of a sanitizer build tells nothing' }, async (t) => {
+  const server = await startCrier({ t, config: { server: { send_buffer_bytes: '16KiB' }, limits: { rate_messages: 0 } } });
   const client = await server.typed();
   client.pause();
+  const before = server.rss();
   const flood = setInterval(() => {
-    for (let i = 0; i < 2000 && client.ws.readyState === 1; i++) client.send(TYPE.ping, {}, 'x'.repeat(100));
+    for (let i = 0; i < 500 && client.ws.readyState === 1; i++) client.send(TYPE.ping, {}, 'x'.repeat(100));
   }, 5);
   t.after(() => clearInterval(flood));
-  await until(async () => (await server.metrics()).value('crier_limit_outbox_total') === 1, 'the session is closed', 20000);
+  await until(() => client.ws.bufferedAmount > 10 << 20, 'the client cannot send more', 20000);
   clearInterval(flood);
+  assert.ok(server.rss() - before < 4 << 20, `the server grew by ${server.rss() - before} bytes`);
+  client.terminate();
+});
+
+test('messages to a client that does not read are bounded by outbox_bytes, then 3008', async (t) => {
+  const server = await startCrier({ t, config: { server: { send_buffer_bytes: '16KiB', module_dir: join(buildDir, 'tests', 'modules') },
+    limits: { rate_messages: 0, outbox_bytes: '128KiB' }, module: [{ name: 'prober' }] } });
+  const client = await server.typed();
+  client.pause();
+  const sender = await server.typed();
+  sender.onMessage = (m) => m.type === 200; // its own copies of the broadcast
+  const closed = async () => (await server.metrics()).value('crier_limit_outbox_total') === 1;
+  for (let i = 0; i < 3000 && !(i % 50 === 0 && (await closed())); i++) {
+    sender.send(105, { pad: PAD });
+    if (i % 10 === 0) await sender.request(TYPE.ping, {});
+  }
+  assert.ok(await closed());
   client.resume();
-  await client.closed;
+  assert.equal((await client.closed).code, 3008);
 });

@@ -90,10 +90,11 @@ test('reserved types that the server does not take are an error', async (t) => {
 test('messages that cannot be decoded are an error each, the session stays', async (t) => {
   const server = await startCrier({ t });
   const ws = await server.rawWebSocket();
+  const good = `{"type":${TYPE.ping},"payload":1}`;
   const bad = ['', ' ', 'hello', '[1]', '{', '{}', '{"type":"1"}', '{"type":-1}', '{"type":1.5}', '{"type":4294967296}', '{"type":1}x',
-    '{"type":1,"type":2}', '{"type":1,"payload":{"a":1,"a":2}}', '{"type":1,"payload":1e999}', '{"type":1,"payload":12345678901234567890}',
-    '{"type":1,"payload":"\\ud800"}', '{"type":1,"payload":{"a":"\\u0000"}}', '{"type":1,"id":{},"payload":{}}', '{"type":1,\'a\':1}',
-    '\ufeff{"type":1}', '{"type":1,"payload":"' + 'x'.repeat(10) + '\n"}'];
+    `${good.slice(0, -1)},"type":2}`, `${good.slice(0, -2)}1e999}`, `${good.slice(0, -2)}12345678901234567890}`, `${good.slice(0, -2)}"\\ud800"}`,
+    `${good.slice(0, -2)}{"a":"\\u0000"}}`, `${good.slice(0, -1)},"id":{}}`, `${good.slice(0, -1)},'a':1}`, `\ufeff${good}`,
+    `${good.slice(0, -2)}"line\n"}`, `${good.slice(0, -1)},}`, `[${good}]`];
   for (const text of bad) {
     ws.sendText(text);
     const answer = JSON.parse((await ws.readFrame()).payload);
