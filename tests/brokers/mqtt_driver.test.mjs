@@ -67,12 +67,14 @@ describe('mqtt driver', { skip: missing }, () => {
     ];
     for (const [servers, options, expected] of cases) {
       const p = probe(servers, options, { check: true });
-      assert.equal((await p.exit).code, 1, JSON.stringify(options));
+      await p.exit;
+      assert.equal(p.find({ event: 'checked' }).error, -22, JSON.stringify(options));
       assert.match(p.find({ event: 'checked' }).message, expected);
     }
     for (const servers of ['127.0.0.1', 'localhost:1883', 'mqtt://[::1]:1883,tcp://h', 'ws://h:80/mqtt', 'wss://h']) {
       const p = probe(servers, {}, { check: true });
-      assert.equal((await p.exit).code, 0, p.find({ event: 'checked' })?.message);
+      await p.exit;
+      assert.equal(p.find({ event: 'checked' }).error, 0, p.find({ event: 'checked' }).message);
     }
   });
 
