@@ -280,6 +280,8 @@ static inline void ask(struct server *s, const char *request, struct response *r
     close(fd);
 }
 
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
 /* ---- WebSocket clients ---- */
 
 #define WS_REQUEST(path, extra)                                                                                        \

@@ -35,8 +35,6 @@ static void start(struct server *s)
     server_start(s);
 }
 
-#define GET "GET /get HTTP/1.1\r\nHost: localhost\r\n\r\n"
-
 /* ---- TLS ---- */
 
 static void write_certificate(const char *cert_path, const char *key_path)
@@ -96,7 +94,7 @@ static void exchange_over_tls(struct server *s, SSL_CTX *ctx)
     assert_int_equal(alpn_len, 8);
     assert_memory_equal(alpn, "http/1.1", 8);
 
-    SSL_write(ssl, GET, sizeof GET - 1);
+    SSL_write(ssl, GET("/get"), sizeof GET("/get") - 1);
     int n = SSL_read(ssl, received, sizeof received - 1);
     assert_true(n > 0);
     received[n] = 0;
@@ -169,7 +167,7 @@ static void test_tls(void **state)
     assert_null(tls_dial(ctx, fd));
     close(fd);
     fd = dial(&s); /* plain HTTP on the TLS port: an end, no answer in plain text */
-    put_text(fd, GET);
+    put_text(fd, GET("/get"));
     char c[64];
     ssize_t n = recv(fd, c, sizeof c, 0);
     assert_true(n > 0 ? c[0] == 0x15 : n == 0 || errno == ECONNRESET);
@@ -227,17 +225,17 @@ static void test_two_loops_share_one_port_and_the_limits(void **state)
     assert_non_null(b.net);
     for (int i = 0; i < 40; i++) {
         fds[i] = dial(&a);
-        put_text(fds[i], GET);
+        put_text(fds[i], GET("/get"));
         read_response(fds[i], &r, false);
         assert_int_equal(r.status, 200);
     }
     assert_true(server_cpu_seconds(&a) > 0 && server_cpu_seconds(&b) > 0);
-    ask(&a, GET, &r);
+    ask(&a, GET("/get"), &r);
     assert_int_equal(r.status, 429);
     server_call(&b, free_net, NULL);
     pthread_join(b.thread, NULL);
     assert_int_equal(uv_loop_close(&b.loop), 0);
-    eventually((ask(&a, GET, &r), r.status == 200)); /* what the other loop held is free again */
+    eventually((ask(&a, GET("/get"), &r), r.status == 200)); /* what the other loop held is free again */
     for (int i = 0; i < 40; i++)
         close(fds[i]);
     server_stop(&a);
@@ -275,7 +273,7 @@ static void crowd(struct server *s, int report, int go_on)
     char answer[600];
     for (int i = 0; i < CROWD; i++) {
         fds[i] = dial(s);
-        put_text(fds[i], GET);
+        put_text(fds[i], GET("/get"));
     }
     for (int i = 0; i < CROWD; i++) {
         ssize_t n = recv(fds[i], answer, sizeof answer - 1, 0);
@@ -316,7 +314,7 @@ static void test_out_of_file_descriptors(void **state)
     assert_int_equal(counts[0], CROWD); /* those that waited in the backlog were let in when there was room */
     assert_int_equal(write(go_on[1], "", 1), 1);
     waitpid(pid, NULL, 0);
-    eventually((ask(&s, GET, &r), r.status == 200));
+    eventually((ask(&s, GET("/get"), &r), r.status == 200));
     for (int i = 0; i < 2; i++)
         close(report[i]), close(go_on[i]);
     server_stop(&s);
@@ -351,7 +349,7 @@ static void test_connections_are_fitted_to_the_file_limit(void **state)
         RESPONSE r = {0};
         fds[i] = socket(AF_INET, SOCK_STREAM, 0);
         assert_int_equal(connect(fds[i], (struct sockaddr *)&a, sizeof a), 0);
-        put_text(fds[i], GET);
+        put_text(fds[i], GET("/get"));
         read_response(fds[i], &r, false);
         counts[0] += r.status == 200;
         counts[1] += r.status == 503 && header(&r, "Retry-After");
