@@ -1,5 +1,9 @@
 #include "typed.h"
 
+#include "hub/frame.h"
+#include "util/error.h"
+#include "ws_frame.h"
+
 #include <setjmp.h>
 #include <stdarg.h>
 
@@ -14,8 +18,8 @@
 struct golden {
     char file[256];
     char direction[16], form[16], error[128];
-    struct buf bytes, payload, channel, id;
-    bool has_channel, has_id;
+    struct buf bytes, payload, channel, id, member;
+    bool has_channel, has_id, has_member;
     int64_t offset;
     uint32_t type;
 };
@@ -26,6 +30,7 @@ static void golden_done(struct golden *g)
     buf_done(&g->payload);
     buf_done(&g->channel);
     buf_done(&g->id);
+    buf_done(&g->member);
 }
 
 static void append_hex(struct buf *b, const char *hex)
@@ -55,6 +60,8 @@ static void take_line(struct golden *g, const char *key, const char *value)
         buf_append_str(&g->id, value), g->has_id = true;
     else if (strcmp(key, "channel") == 0)
         buf_append_str(&g->channel, value), g->has_channel = true;
+    else if (strcmp(key, "member") == 0)
+        buf_append_str(&g->member, value), g->has_member = true;
     else
         assert_string_equal(key, "name");
 }
@@ -83,10 +90,10 @@ static const char *form_name(enum typed_form form)
     return names[form];
 }
 
-static enum typed_form form_of(const char *name)
+static enum frame_form form_of(const char *name)
 {
-    return strcmp(name, "binary") == 0 ? TYPED_FORM_BINARY
-         : strcmp(name, "text-string") == 0 ? TYPED_FORM_TEXT_STRING : TYPED_FORM_TEXT_OBJECT;
+    return strcmp(name, "binary") == 0 ? FORM_TYPED_BINARY
+         : strcmp(name, "text-string") == 0 ? FORM_TYPED_STRING : FORM_TYPED_OBJECT;
 }
 
 static void assert_bytes(const struct golden *g, struct bytes got, struct bytes expected)
@@ -111,22 +118,25 @@ static void check_decode(const struct golden *g)
     assert_bytes(g, m.id.data ? m.id : BYTES_LIT("none"), g->has_id ? buf_bytes(&g->id) : BYTES_LIT("none"));
 }
 
+/* As it leaves the server: what stands behind the WebSocket header. */
 static void check_encode(const struct golden *g)
 {
     CLEANUP_BUF out = BUF_INIT;
+    char header[WS_HEADER_MAX];
     struct typed_envelope e = {
         .type = g->type,
         .id = g->has_id ? buf_bytes(&g->id) : BYTES_NULL,
         .channel = g->has_channel ? buf_bytes(&g->channel) : BYTES_NULL,
         .offset = g->offset,
     };
-    typed_encode(&out, form_of(g->form), &e, buf_bytes(&g->payload));
-    assert_bytes(g, buf_bytes(&out), buf_bytes(&g->bytes));
+    frame_append_typed(&out, form_of(g->form), &e, buf_bytes(&g->payload),
+                       g->has_member ? buf_bytes(&g->member) : BYTES_NULL);
+    size_t header_len = ws_frame_header(header, WS_TEXT, false, g->bytes.len);
+    assert_bytes(g, (struct bytes){out.data + header_len, out.len - header_len}, buf_bytes(&g->bytes));
 }
 
-static void golden_frames_are_read_and_written(void **state)
+static void for_each_golden(void (*check)(const struct golden *g))
 {
-    (void)state;
     DIR *dir = opendir(GOLDEN_DIR);
     assert_non_null(dir);
     size_t seen = 0;
@@ -135,15 +145,79 @@ static void golden_frames_are_read_and_written(void **state)
             continue;
         struct golden g;
         golden_read(entry->d_name, &g);
-        if (strcmp(g.direction, "encode") != 0)
-            check_decode(&g);
-        if (strcmp(g.direction, "decode") != 0)
-            check_encode(&g);
+        check(&g);
         golden_done(&g);
         seen++;
     }
     closedir(dir);
-    assert_true(seen >= 30);
+    assert_true(seen >= 40);
+}
+
+static void check_both_ways(const struct golden *g)
+{
+    if (strcmp(g->direction, "encode") != 0)
+        check_decode(g);
+    if (strcmp(g->direction, "decode") != 0)
+        check_encode(g);
+}
+
+static void golden_frames_are_read_and_written(void **state)
+{
+    (void)state;
+    for_each_golden(check_both_ways);
+}
+
+static char *read_page(const char *name)
+{
+    CLEANUP_BUF path = BUF_INIT;
+    CLEANUP_BUF text = BUF_INIT;
+    char piece[4096];
+    buf_printf(&path, SOURCE_DIR "/docs/%s", name);
+    FILE *f = fopen(path.data, "r");
+    assert_non_null(f);
+    for (size_t n; (n = fread(piece, 1, sizeof piece, f)) > 0;)
+        buf_append(&text, piece, n);
+    fclose(f);
+    buf_append(&text, "", 1);
+    return buf_take(&text);
+}
+
+static char *typed_wire_page;
+
+/* Text as it is, binary as hex with spaces. */
+static void check_is_quoted(const struct golden *g)
+{
+    CLEANUP_BUF quote = BUF_INIT;
+    if (strcmp(g->form, "binary") != 0)
+        buf_append_bytes(&quote, buf_bytes(&g->bytes));
+    for (size_t i = 0; i < g->bytes.len && strcmp(g->form, "binary") == 0; i++)
+        buf_printf(&quote, "%s%02x", i ? " " : "", (unsigned char)g->bytes.data[i]);
+    buf_append(&quote, "", 1);
+    if (!strstr(typed_wire_page, quote.data))
+        fail_msg("docs/typed-wire.md does not show %s: %s", g->file, quote.data);
+}
+
+static void the_page_shows_every_golden_frame(void **state)
+{
+    (void)state;
+    typed_wire_page = read_page("typed-wire.md");
+    for_each_golden(check_is_quoted);
+    free(typed_wire_page);
+}
+
+static void the_page_shows_every_error(void **state)
+{
+    (void)state;
+    char *page = read_page("errors.md"), row[160];
+    for (int code = CRIER_ERR_INTERNAL; code <= CRIER_ERR_SHUTTING_DOWN; code++) {
+        const struct crier_error_info *info = crier_error_info((enum crier_error)code);
+        if ((int)info->code != code)
+            continue;
+        snprintf(row, sizeof row, "| %d | %d | %s | ", code, info->http_status, info->temporary ? "yes" : "no");
+        if (!strstr(page, row))
+            fail_msg("docs/errors.md has no row that begins with: %s", row);
+    }
+    free(page);
 }
 
 static void nesting_beyond_the_limit_is_e2big(void **state)
@@ -228,6 +302,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(golden_frames_are_read_and_written),
+        cmocka_unit_test(the_page_shows_every_golden_frame),
+        cmocka_unit_test(the_page_shows_every_error),
         cmocka_unit_test(nesting_beyond_the_limit_is_e2big),
         cmocka_unit_test(a_null_id_is_no_id),
         cmocka_unit_test(a_long_id_is_refused),
