@@ -46,13 +46,16 @@ bool presence_join(struct presence *p, const char *session, const char *user, co
     return true;
 }
 
-bool presence_leave(struct presence *p, const char *session)
+bool presence_has(const struct presence *p, const char *session)
+{
+    return find(p, session) != NULL;
+}
+
+void presence_leave(struct presence *p, const char *session)
 {
     struct presence_entry *e = find(p, session);
-    if (!e)
-        return false;
-    remove_entry(p, e);
-    return true;
+    if (e)
+        remove_entry(p, e);
 }
 
 static void write_entry(const struct presence_entry *e, struct buf *out)

@@ -16,7 +16,8 @@ struct presence {
 void presence_done(struct presence *p);
 /* True when the session was not there before. `name` may be NULL. */
 bool presence_join(struct presence *p, const char *session, const char *user, const char *name);
-bool presence_leave(struct presence *p, const char *session);
+bool presence_has(const struct presence *p, const char *session);
+void presence_leave(struct presence *p, const char *session);
 /* Appends `"session":..,"user":..,"name":..` of one that is there; the name only when it has one. */
 void presence_write_entry(const struct presence *p, const char *session, struct buf *out);
 /* Appends `[{"session":..,"user":..},...]`. */

@@ -28,6 +28,9 @@ void hub_subscribe_free(struct hub_subscribe *s)
 {
     frame_block_unref(s->block);
     free(s->channel);
+    free(s->session);
+    free(s->user);
+    free(s->name);
     free(s);
 }
 
@@ -42,10 +45,26 @@ static bool set_interest(struct channel *c, const struct hub_subscribe *s)
     return fresh;
 }
 
+/* Tells the others of one that is in the presence. */
+static void announce(struct channel *c, uint32_t type, const char *session)
+{
+    CLEANUP_BUF json = BUF_INIT;
+    if (!c->ns->join_leave || !presence_has(&c->presence, session))
+        return;
+    buf_append_str(&json, "{\"channel\":");
+    buf_append_json_string(&json, c->frame.name);
+    buf_append_str(&json, ",");
+    presence_write_entry(&c->presence, session, &json);
+    buf_append_str(&json, "}");
+    channel_notice(c, type, buf_bytes(&json));
+}
+
 /* The loops must have everything up to now before the answer, or the stream after it would overlap. */
 static void answer(struct channel *c, struct hub_subscribe *s, struct frame_block *block)
 {
     channel_flush(c, 0);
+    if (s->session && presence_join(&c->presence, s->session, s->user, s->name))
+        announce(c, TYPED_JOIN, s->session);
     s->block = block;
     s->position = channel_position(c);
     memcpy(s->ret_epoch, c->epoch, sizeof s->ret_epoch);
@@ -308,62 +327,39 @@ void hub_detach_free(struct hub_detach *d)
     free(d);
 }
 
-/* ---- presence ---- */
+/* ---- leaving ---- */
 
-struct presence_call {
+struct leave_call {
     struct hub_call call; /* first */
-    char *channel, *session, *user, *name;
-    bool join;
+    char *channel, *session;
 };
 
-static void announce(struct channel *c, const struct presence_call *p)
+static void run_leave(struct hub *hub, struct hub_call *call)
 {
-    CLEANUP_BUF json = BUF_INIT;
-    if (!c->ns->join_leave)
-        return;
-    buf_append_str(&json, "{\"channel\":");
-    buf_append_json_string(&json, c->frame.name);
-    buf_append_str(&json, ",");
-    presence_write_entry(&c->presence, p->session, &json);
-    buf_append_str(&json, "}");
-    channel_notice(c, p->join ? TYPED_JOIN : TYPED_LEAVE, buf_bytes(&json));
-}
-
-static void run_presence(struct hub *hub, struct hub_call *call)
-{
-    struct presence_call *p = (struct presence_call *)call;
-    struct channel *c = hub_channel_find(hub, bytes_of(p->channel));
-
-    if (c && p->join && presence_join(&c->presence, p->session, p->user, p->name)) {
-        announce(c, p);
-    } else if (c && !p->join) {
-        announce(c, p);
-        presence_leave(&c->presence, p->session);
+    struct leave_call *leave = (struct leave_call *)call;
+    struct channel *c = hub_channel_find(hub, bytes_of(leave->channel));
+    if (c) {
+        announce(c, TYPED_LEAVE, leave->session);
+        presence_leave(&c->presence, leave->session);
     }
     hub_call_finish(call);
 }
 
-static void presence_call_free(struct hub_call *call, void *owner)
+static void leave_call_free(struct hub_call *call, void *owner)
 {
-    struct presence_call *p = (struct presence_call *)call;
+    struct leave_call *leave = (struct leave_call *)call;
     (void)owner;
-    free(p->channel);
-    free(p->session);
-    free(p->user);
-    free(p->name);
-    free(p);
+    free(leave->channel);
+    free(leave->session);
+    free(leave);
 }
 
-void hub_presence_post(struct hub *hub, struct bytes channel, const char *session, const char *user, const char *name,
-                       bool join)
+void hub_leave_post(struct hub *hub, struct bytes channel, const char *session)
 {
-    struct presence_call *p = xcalloc(1, sizeof *p);
-    p->call.run = run_presence;
-    p->call.done = presence_call_free;
-    p->channel = bytes_dup(channel);
-    p->session = xstrdup(session);
-    p->user = xstrdup(user);
-    p->name = xstrdup(name);
-    p->join = join;
-    hub_call_post(hub, &p->call);
+    struct leave_call *leave = xcalloc(1, sizeof *leave);
+    leave->call.run = run_leave;
+    leave->call.done = leave_call_free;
+    leave->channel = bytes_dup(channel);
+    leave->session = xstrdup(session);
+    hub_call_post(hub, &leave->call);
 }

@@ -18,6 +18,7 @@ struct hub_subscribe {
     bool conflate;       /* newest per key after the position instead of everything; the whole table when it is far behind */
     char epoch[CHANNEL_EPOCH_SIZE];
     int64_t offset;      /* last one the client has */
+    char *session, *user, *name; /* presence: joins before the answer; session NULL: not kept */
     int64_t history;     /* without position, or when it cannot be resumed: the newest ones at most */
     /* out */
     enum crier_error error;
@@ -47,8 +48,7 @@ struct hub_detach *hub_detach_new(struct inbox *origin, struct bytes channel,
                                   void (*done)(struct hub_call *call, void *owner));
 void hub_detach_free(struct hub_detach *d);
 
-/* Presence of one session in a channel; nothing is answered. `name` may be NULL. */
-void hub_presence_post(struct hub *hub, struct bytes channel, const char *session, const char *user, const char *name,
-                       bool join);
+/* The session leaves a channel's presence; nothing is answered. */
+void hub_leave_post(struct hub *hub, struct bytes channel, const char *session);
 
 #endif

@@ -153,13 +153,12 @@ static void displace(struct subscription *s)
         session_flush(last->session); /* the pass is beyond this place already */
 }
 
-static void announce_presence(struct subscription *s, bool join)
+static void leave(struct subscription *s)
 {
-    struct loop *l = s->session->loop;
-    if (!s->form->channel->ns->presence || s->presence == join)
-        return;
-    s->presence = join;
-    hub_presence_post(&l->app->hub, channel_name(s->form), s->session->id, s->session->user, s->session->name, join);
+    struct loop *l = s->form->channel->loop;
+    if (s->presence)
+        hub_leave_post(&l->app->hub, channel_name(s->form), s->session->id);
+    s->presence = false;
 }
 
 static void go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
@@ -173,7 +172,6 @@ static void go_live(struct subscription *s, uint64_t cursor, int64_t position, c
     place(s);
     if (!quiet)
         s->session->wire->subscribed(s->session, s, result);
-    announce_presence(s, true);
 }
 
 static void fail(struct subscription *s, enum crier_error error, const char *detail)
@@ -258,6 +256,12 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
         r->offset = q->offset;
         snprintf(r->epoch, sizeof r->epoch, "%s", q->epoch);
     }
+    if (f->channel->ns->presence && !s->presence) {
+        s->presence = true;
+        r->session = xstrdup(s->session->id);
+        r->user = xstrdup(s->session->user);
+        r->name = xstrdup(s->session->name);
+    }
     s->state = SUBSCRIPTION_ATTACHING;
     channel_form_ask(f, r);
 }
@@ -270,7 +274,9 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
     struct hub_subscribe result = {.position = f->position, .has_position = q->epoch != NULL};
     uint64_t cursor = f->log.head;
 
-    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate)
+    /* Presence is the hub's; so is what a client missed where the namespace promises no history. */
+    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate || (c->ns->presence && !s->presence) ||
+        (q->epoch && c->ns->history == 0 && q->offset < f->position))
         return false;
     if (q->epoch) {
         if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position))
@@ -296,7 +302,7 @@ void subscription_start(struct subscription *s, const struct subscribe_request *
 
 void subscription_end(struct subscription *s)
 {
-    announce_presence(s, false);
+    leave(s);
     if (s->state == SUBSCRIPTION_ATTACHING) {
         s->cancelled = true; /* freed when the hub answers */
         s->session = NULL;

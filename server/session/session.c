@@ -30,7 +30,6 @@ struct session *session_new(struct loop *l, const struct wire_ops *wire, const c
     epoch_random(epoch);
     memcpy(s->id, epoch, 12);
     HASH_ADD(hh, l->sessions, key, sizeof s->key, s);
-    metric_add(M_SESSIONS, 1);
     return s;
 }
 
@@ -133,7 +132,6 @@ void session_free(struct session *s)
     if (s->wire->free)
         s->wire->free(s);
     HASH_DEL(s->loop->sessions, s);
-    metric_add(M_SESSIONS, -1);
     free(s->subscriptions);
     free(s->user);
     free(s->claims);
