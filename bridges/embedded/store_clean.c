@@ -43,7 +43,7 @@ static int look_at_head(struct store *s, const struct store_partition *p, int64_
 /* The keys of a compacted topic name their newest record; those of removed ones go with them. */
 static int forget_keys(struct store *s, const struct store_partition *p, int64_t last)
 {
-    int r;
+    int r = 0;
     sqlite3_stmt *st = store_bind(s, ST_RECORD_SIZES, &r, "iii", store_id(p, p->now.start), store_id(p, last),
                                   (int64_t)-1);
     if (!st)

@@ -1,364 +1,5 @@
-/* The embedded driver behind its contract: a real loop and file, a host that only notes what it is told. */
-#include <ftw.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-#include <sqlite3.h>
-
-#include "bridge.h"
-#include "embedded/partition.h"
-#include "embedded/store.h"
-#include "util/clock.h"
-
-enum { WAIT_MS = 20000 };
-
-/* ---- the host ---- */
-
-struct seen {
-    int32_t partition;
-    int64_t offset, time_ms;
-    char *key, *payload; /* NULL: absent */
-    char *headers;       /* "name=value;" */
-};
-
-struct listener {
-    struct bridge_source_sub *sub;
-    struct seen *seen;
-    size_t count, capacity;
-    size_t calls, largest;
-    int assigned, revoked, caught_up;
-    bool owned[16];
-    size_t count_at_caught_up;
-    char epoch[64];
-    int32_t partitions;
-    int64_t oldest, end;
-    bool quiet; /* count only */
-    bool pause_at_once;
-};
-
-struct receipt {
-    bool done;
-    enum bridge_outcome outcome;
-    int32_t partition;
-    int64_t offset;
-    char reason[200];
-};
-
-struct reading {
-    bool done;
-    int error;
-    size_t count, calls, largest;
-    int64_t first, last, oldest, end;
-    bool complete, ordered;
-    char *payload; /* of the first record */
-    struct bytes headers;
-};
-
-struct world {
-    uv_loop_t loop;
-    uv_timer_t guard;
-    struct bridge *bridge;
-    enum bridge_state state;
-    int states;
-    char reason[300];
-    bool closed;
-    bool wait_over;
-};
-
-static char folder[64];
-static char path[96];
-
-static char *copy(struct bytes b)
-{
-    return b.data ? bytes_dup(b) : NULL;
-}
-
-static void on_state(void *host, enum bridge_state state, const char *reason)
-{
-    struct world *w = host;
-    w->state = state;
-    w->states++;
-    snprintf(w->reason, sizeof w->reason, "%s", reason ? reason : "");
-}
-
-static void on_assigned(void *cookie, struct bytes topic, int32_t partition, int32_t partitions, struct bytes epoch,
-                        int64_t oldest, int64_t end)
-{
-    struct listener *l = cookie;
-    assert_true(topic.len > 0);
-    l->assigned++;
-    l->owned[partition] = true;
-    l->partitions = partitions;
-    snprintf(l->epoch, sizeof l->epoch, "%.*s", (int)epoch.len, epoch.data);
-    l->oldest = oldest;
-    l->end = end;
-}
-
-static void on_revoked(void *cookie, struct bytes topic, int32_t partition)
-{
-    (void)topic;
-    struct listener *l = cookie;
-    assert_true(l->owned[partition]);
-    l->owned[partition] = false;
-    l->revoked++;
-}
-
-static void note(struct listener *l, const struct bridge_record *r)
-{
-    if (l->count == l->capacity) {
-        l->capacity = l->capacity ? l->capacity * 2 : 64;
-        l->seen = xrealloc(l->seen, l->capacity * sizeof *l->seen);
-    }
-    CLEANUP_BUF headers = BUF_INIT;
-    for (size_t i = 0; i < r->header_count; i++)
-        buf_printf(&headers, "%.*s=%.*s;", (int)r->headers[i].name.len, r->headers[i].name.data,
-                   (int)r->headers[i].value.len, r->headers[i].value.data);
-    l->seen[l->count] = (struct seen){r->partition,     r->offset,          r->time_ms,
-                                      copy(r->key), copy(r->payload), copy(buf_bytes(&headers))};
-}
-
-static void on_records(void *cookie, const struct bridge_record *records, size_t count)
-{
-    struct listener *l = cookie;
-    assert_true(count > 0);
-    l->calls++;
-    if (count > l->largest)
-        l->largest = count;
-    for (size_t i = 0; i < count; i++) {
-        assert_true(l->owned[records[i].partition]); /* assigned before the first record, not revoked */
-        if (!l->quiet)
-            note(l, &records[i]);
-        l->count++;
-    }
-    if (l->pause_at_once)
-        bridge_embedded_ops.pause(l->sub);
-}
-
-static void on_caught_up(void *cookie)
-{
-    struct listener *l = cookie;
-    l->caught_up++;
-    l->count_at_caught_up = l->count;
-}
-
-static void on_published(void *cookie, const struct bridge_receipt *r)
-{
-    struct receipt *receipt = cookie;
-    assert_false(receipt->done);
-    *receipt = (struct receipt){.done = true, .outcome = r->outcome, .partition = r->partition, .offset = r->offset};
-    snprintf(receipt->reason, sizeof receipt->reason, "%s", r->reason ? r->reason : "");
-}
-
-static void on_read(void *cookie, const struct bridge_read_result *r)
-{
-    struct reading *reading = cookie;
-    assert_false(reading->done);
-    if (reading->calls++ == 0)
-        reading->ordered = true;
-    if (r->count > reading->largest)
-        reading->largest = r->count;
-    for (size_t i = 0; i < r->count; i++) {
-        if (reading->count++ == 0) {
-            reading->first = r->records[i].offset;
-            reading->payload = copy(r->records[i].payload);
-        } else {
-            reading->ordered &= r->records[i].offset > reading->last;
-        }
-        reading->last = r->records[i].offset;
-    }
-    reading->done = r->last;
-    reading->error = r->error;
-    reading->complete = r->complete;
-    reading->oldest = r->oldest_offset;
-    reading->end = r->end_offset;
-}
-
-static void on_closed(void *host)
-{
-    struct world *w = host;
-    w->closed = true;
-}
-
-static const struct bridge_host_ops HOST_OPS = {
-    .on_state = on_state,
-    .on_assigned = on_assigned,
-    .on_revoked = on_revoked,
-    .on_records = on_records,
-    .on_caught_up = on_caught_up,
-    .on_published = on_published,
-    .on_read = on_read,
-    .on_closed = on_closed,
-};
-
-/* ---- running ---- */
-
-static void on_guard(uv_timer_t *t)
-{
-    (void)t; /* only lets uv_run() return */
-}
-
-#define WAIT_FOR(w, condition)                                                                                         \
-    do {                                                                                                               \
-        uint64_t until_ = clock_mono_ms() + WAIT_MS;                                                                   \
-        while (!(condition) && clock_mono_ms() < until_)                                                               \
-            uv_run(&(w)->loop, UV_RUN_ONCE);                                                                           \
-        assert_true(condition);                                                                                        \
-    } while (0)
-
-static void run_for(struct world *w, uint64_t ms)
-{
-    uint64_t until = clock_mono_ms() + ms;
-    while (clock_mono_ms() < until)
-        uv_run(&w->loop, UV_RUN_ONCE);
-}
-
-struct open_with {
-    const struct bridge_option *options;
-    size_t option_count;
-    size_t publish_queue;
-    uint64_t publish_timeout_ms;
-};
-
-static int try_open(struct world *w, const struct open_with *with, char *error, size_t error_size)
-{
-    memset(w, 0, sizeof *w);
-    w->state = BRIDGE_CONNECTING;
-    uv_loop_init(&w->loop);
-    uv_timer_init(&w->loop, &w->guard);
-    uv_timer_start(&w->guard, on_guard, 2, 2);
-    struct bridge_open open = {
-        .name = "log",
-        .servers = path,
-        .node_id = "test",
-        .options = with->options,
-        .option_count = with->option_count,
-        .publish_timeout_ms = with->publish_timeout_ms ? with->publish_timeout_ms : 10000,
-        .publish_queue = with->publish_queue ? with->publish_queue : 1 << 20,
-        .loop = &w->loop,
-        .host_ops = &HOST_OPS,
-        .host = w,
-    };
-    return bridge_embedded_ops.open(&open, &w->bridge, error, error_size);
-}
-
-static void world_open_with(struct world *w, const struct open_with *with)
-{
-    char error[300] = "";
-    int r = try_open(w, with, error, sizeof error);
-    if (r < 0)
-        print_error("open: %s\n", error);
-    assert_int_equal(r, 0);
-}
-
-static void world_open(struct world *w)
-{
-    world_open_with(w, &(struct open_with){0});
-}
-
-static void world_end(struct world *w)
-{
-    uv_close((uv_handle_t *)&w->guard, NULL);
-    uv_run(&w->loop, UV_RUN_DEFAULT);
-    assert_int_equal(uv_loop_close(&w->loop), 0);
-}
-
-static void world_close(struct world *w)
-{
-    bridge_embedded_ops.close(w->bridge, 10000);
-    WAIT_FOR(w, w->closed);
-    world_end(w);
-}
-
-static void listener_done(struct listener *l)
-{
-    for (size_t i = 0; !l->quiet && i < l->count; i++) {
-        free(l->seen[i].key);
-        free(l->seen[i].payload);
-        free(l->seen[i].headers);
-    }
-    free(l->seen);
-    *l = (struct listener){0};
-}
-
-static void subscribe_with(struct world *w, struct listener *l, struct bridge_subscription s)
-{
-    s.shared = s.group != NULL;
-    assert_int_equal(bridge_embedded_ops.subscribe(w->bridge, &s, l, &l->sub), 0);
-}
-
-static void subscribe(struct world *w, struct listener *l, const char *topic, enum bridge_start from)
-{
-    subscribe_with(w, l, (struct bridge_subscription){.topic = topic, .from = from});
-}
-
-static void publish_message(struct world *w, struct receipt *r, const struct bridge_message *m)
-{
-    *r = (struct receipt){0};
-    bridge_embedded_ops.publish(w->bridge, m, r);
-    assert_false(r->done); /* never from inside the call */
-}
-
-static void publish(struct world *w, struct receipt *r, const char *topic, const char *key, const char *payload)
-{
-    publish_message(w, r, &(struct bridge_message){
-                              .topic = bytes_of(topic), .key = bytes_of(key), .payload = bytes_of(payload)});
-}
-
-/* Payloads "FROM" to "FROM + n - 1", all acknowledged. */
-static void publish_many(struct world *w, const char *topic, int from, int n)
-{
-    struct receipt *receipts = xcalloc((size_t)n, sizeof *receipts);
-    for (int i = 0; i < n; i++) {
-        char payload[16];
-        snprintf(payload, sizeof payload, "%d", from + i);
-        publish(w, &receipts[i], topic, NULL, payload);
-    }
-    WAIT_FOR(w, receipts[n - 1].done);
-    for (int i = 0; i < n; i++)
-        assert_true(receipts[i].done && receipts[i].outcome == BRIDGE_STORED);
-    free(receipts);
-}
-
-static void read_back(struct world *w, struct reading *r, struct bridge_read read)
-{
-    *r = (struct reading){0};
-    if (read.limit == 0)
-        read.limit = 100;
-    bridge_embedded_ops.read_back(w->bridge, &read, r);
-    WAIT_FOR(w, r->done);
-}
-
-/* ---- fixture ---- */
-
-static int remove_entry(const char *name, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st, (void)type, (void)ftw;
-    return remove(name);
-}
-
-static int setup(void **state)
-{
-    (void)state;
-    snprintf(folder, sizeof folder, "/tmp/crier-embedded-XXXXXX");
-    if (!mkdtemp(folder))
-        return -1;
-    snprintf(path, sizeof path, "%s/data/log.db", folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    return nftw(folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
-}
-
-/* ---- publishing and subscribing ---- */
+/* The embedded driver: publishing, subscribing, reading back. */
+#include "embedded_host.h"
 
 static void published_records_are_acknowledged_with_their_offsets(void **state)
 {
@@ -368,6 +9,9 @@ static void published_records_are_acknowledged_with_their_offsets(void **state)
     struct receipt r[3];
     for (int i = 0; i < 3; i++)
         publish(&w, &r[i], "chat", "room", "hello");
+    struct bridge_stats stats;
+    bridge_embedded_ops.stats(w.bridge, &stats);
+    assert_int_equal(stats.pending, 3);
     WAIT_FOR(&w, r[2].done);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(r[i].outcome, BRIDGE_STORED);
@@ -375,7 +19,7 @@ static void published_records_are_acknowledged_with_their_offsets(void **state)
         assert_int_equal(r[i].offset, i + 1);
     }
     assert_int_equal(w.state, BRIDGE_READY);
-    struct bridge_stats stats;
+    assert_int_equal(w.states, 1);
     bridge_embedded_ops.stats(w.bridge, &stats);
     assert_int_equal(stats.pending, 0);
     world_close(&w);
@@ -390,8 +34,11 @@ static void a_subscriber_from_latest_sees_what_comes_and_nothing_else(void **sta
     struct listener l = {0};
     subscribe(&w, &l, "chat", BRIDGE_FROM_LATEST);
     publish_many(&w, "chat", 10, 5000);
+    publish_many(&w, "other", 0, 10);
     WAIT_FOR(&w, l.count == 5000);
     assert_int_equal(l.assigned, 1);
+    assert_int_equal(l.partitions, 1);
+    assert_int_equal(l.oldest, 1);
     assert_int_equal(l.end, 11);
     assert_int_equal(l.caught_up, 1);
     assert_int_equal(l.count_at_caught_up, 0);
@@ -416,6 +63,7 @@ static void a_subscriber_from_earliest_sees_everything_once_and_in_order(void **
     WAIT_FOR(&w, l.count == 6000 && l.caught_up);
     run_for(&w, 50);
     assert_int_equal(l.count, 6000);
+    assert_int_equal(l.caught_up, 1);
     assert_true(l.count_at_caught_up >= 3000);
     for (int i = 0; i < 6000; i++) {
         assert_int_equal(l.seen[i].offset, 1 + i);
@@ -425,35 +73,379 @@ static void a_subscriber_from_earliest_sees_everything_once_and_in_order(void **
     world_close(&w);
 }
 
-static void read_back_gives_exactly_the_range(void **state)
+static void a_topic_that_is_subscribed_to_is_made(void **state)
+{
+    (void)state;
+    struct world w;
+    struct listener l = {0}, again = {0};
+    world_open_with(&w, &(struct open_with){.options = {{"partitions", "3"}}});
+    subscribe(&w, &l, "new", BRIDGE_FROM_EARLIEST);
+    WAIT_FOR(&w, l.caught_up);
+    assert_int_equal(l.assigned, 3);
+    assert_int_equal(l.partitions, 3);
+    assert_int_equal(strlen(l.epoch), 32);
+    world_close(&w);
+
+    world_open(&w); /* the incarnation is the same after a restart */
+    subscribe(&w, &again, "new", BRIDGE_FROM_EARLIEST);
+    WAIT_FOR(&w, again.caught_up);
+    assert_string_equal(again.epoch, l.epoch);
+    assert_int_equal(again.assigned, 3);
+    world_close(&w);
+}
+
+static void a_start_time_is_the_first_record_at_or_after_it(void **state)
 {
     (void)state;
     struct world w;
     world_open(&w);
-    publish_many(&w, "chat", 0, 1000);
+    struct receipt r[10];
+    for (int i = 0; i < 10; i++)
+        publish_message(&w, &r[i], &(struct bridge_message){
+                                       .topic = BYTES_LIT("t"), .payload = BYTES_LIT("x"), .time_ms = 1000 + i * 10});
+    WAIT_FOR(&w, r[9].done);
+    struct listener l = {0}, later = {0};
+    subscribe_with(&w, &l, (struct bridge_subscription){.topic = "t", .from = BRIDGE_FROM_TIME, .time_ms = 1045});
+    subscribe_with(&w, &later, (struct bridge_subscription){.topic = "t", .from = BRIDGE_FROM_TIME, .time_ms = 9999});
+    WAIT_FOR(&w, l.caught_up && later.caught_up);
+    assert_int_equal(l.count, 5);
+    assert_int_equal(l.seen[0].offset, 6);
+    assert_int_equal(l.seen[0].time_ms, 1050);
+    assert_int_equal(later.count, 0);
+    listener_done(&l);
+    world_close(&w);
+}
+
+static void assert_seen(const struct seen *s, const char *key, const char *payload, const char *headers)
+{
+    const char *expected[] = {key, payload, headers}, *actual[] = {s->key, s->payload, s->headers};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(expected[i] == NULL, actual[i] == NULL);
+        if (expected[i])
+            assert_string_equal(actual[i], expected[i]);
+    }
+}
+
+/* The same from memory and from the file. */
+static void keys_headers_and_tombstones_arrive_as_they_were_published(void **state)
+{
+    (void)state;
+    struct world w;
+    struct listener live = {0}, old = {0};
+    struct receipt r[3];
+    const struct bridge_header headers[] = {{BYTES_LIT("traceparent"), BYTES_LIT("00-1")},
+                                            {BYTES_LIT("e"), BYTES_LIT("")}};
+    world_open(&w);
+    subscribe(&w, &live, "t", BRIDGE_FROM_LATEST);
+    WAIT_FOR(&w, live.caught_up);
+    publish_message(&w, &r[0], &(struct bridge_message){.topic = BYTES_LIT("t"), .key = BYTES_LIT("k"),
+                                                        .payload = BYTES_LIT("p"), .headers = headers,
+                                                        .header_count = 2, .time_ms = 77});
+    publish_message(&w, &r[1], &(struct bridge_message){.topic = BYTES_LIT("t"), .key = BYTES_LIT("k")});
+    publish_message(&w, &r[2], &(struct bridge_message){.topic = BYTES_LIT("t"), .key = BYTES_LIT(""),
+                                                        .payload = BYTES_LIT("")});
+    WAIT_FOR(&w, live.count == 3);
+    subscribe(&w, &old, "t", BRIDGE_FROM_EARLIEST);
+    WAIT_FOR(&w, old.caught_up);
+    struct listener *both[] = {&live, &old};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(both[i]->count, 3);
+        assert_seen(&both[i]->seen[0], "k", "p", "traceparent=00-1;e=;");
+        assert_seen(&both[i]->seen[1], "k", NULL, "");
+        assert_seen(&both[i]->seen[2], "", "", "");
+        assert_int_equal(both[i]->seen[0].time_ms, 77);
+        assert_true(both[i]->seen[1].time_ms > 1600000000000);
+        listener_done(both[i]);
+    }
+    world_close(&w);
+}
+
+static void a_key_decides_the_partition_and_keyless_records_go_round(void **state)
+{
+    (void)state;
+    struct world w;
+    struct listener l = {0};
+    struct receipt r[40];
+    world_open_with(&w, &(struct open_with){.options = {{"partitions", "4"}}});
+    subscribe(&w, &l, "t", BRIDGE_FROM_LATEST);
+    for (int i = 0; i < 40; i++)
+        publish(&w, &r[i], "t", i < 20 ? "foobar" : NULL, "x");
+    WAIT_FOR(&w, l.count == 40);
+    int of[4] = {0}, home = emb_partition_of_key(BYTES_LIT("foobar"), 4);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(l.seen[i].partition, r[i].partition);
+        assert_int_equal(l.seen[i].offset, r[i].offset);
+        if (i < 20)
+            assert_int_equal(r[i].partition, home);
+        else
+            of[r[i].partition]++;
+    }
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(of[i], 5);
+    listener_done(&l);
+    world_close(&w);
+}
+
+static void assert_unbroken(const struct listener *l, size_t count)
+{
+    assert_int_equal(l->count, count);
+    for (size_t i = 0; i < count; i++)
+        assert_int_equal(l->seen[i].offset, i + 1);
+}
+
+static void a_paused_subscription_hears_nothing_and_misses_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    struct listener l = {0};
+    world_open(&w);
+    publish_many(&w, "t", 0, 20000);
+    l.pause_at_once = true;
+    subscribe(&w, &l, "t", BRIDGE_FROM_EARLIEST);
+    WAIT_FOR(&w, l.calls == 1);
+    publish_many(&w, "t", 20000, 1000);
+    run_for(&w, 100);
+    assert_int_equal(l.calls, 1);
+    bridge_embedded_ops.resume(l.sub); /* pauses again after the next chunk */
+    WAIT_FOR(&w, l.calls == 2);
+    run_for(&w, 100);
+    assert_int_equal(l.calls, 2);
+    l.pause_at_once = false;
+    bridge_embedded_ops.resume(l.sub);
+    publish_many(&w, "t", 21000, 1000);
+    WAIT_FOR(&w, l.count >= 22000 && l.caught_up);
+    run_for(&w, 50);
+    assert_unbroken(&l, 22000);
+    listener_done(&l);
+    world_close(&w);
+}
+
+static void pausing_and_resuming_in_a_stream_loses_nothing(void **state)
+{
+    (void)state;
+    struct world w;
+    struct listener l = {0};
+    world_open(&w);
+    subscribe(&w, &l, "t", BRIDGE_FROM_LATEST);
+    WAIT_FOR(&w, l.caught_up);
+    for (int i = 0; i < 100; i++) {
+        if (i % 3 == 0)
+            bridge_embedded_ops.pause(l.sub);
+        size_t before = l.count;
+        publish_many(&w, "t", i * 100, 100);
+        if (i % 3 == 0)
+            assert_int_equal(l.count, before);
+        if (i % 3 != 1)
+            bridge_embedded_ops.resume(l.sub);
+    }
+    WAIT_FOR(&w, l.count >= 10000);
+    run_for(&w, 50);
+    assert_unbroken(&l, 10000);
+    listener_done(&l);
+    world_close(&w);
+}
+
+/* Else a long way to catch up would keep the hub from everything else. */
+static void a_turn_of_the_loop_brings_a_bounded_number_of_old_records(void **state)
+{
+    (void)state;
+    struct world w;
+    struct listener l = {.quiet = true};
+    size_t largest = 0;
+    world_open(&w);
+    publish_many(&w, "t", 0, 100000);
+    subscribe(&w, &l, "t", BRIDGE_FROM_EARLIEST);
+    while (l.count < 100000) {
+        size_t before = l.count;
+        uv_run(&w.loop, UV_RUN_ONCE);
+        if (l.count - before > largest)
+            largest = l.count - before;
+    }
+    assert_in_range(largest, 1, 4 * 512);
+    struct bridge_stats stats;
+    WAIT_FOR(&w, l.caught_up);
+    bridge_embedded_ops.stats(w.bridge, &stats);
+    assert_int_equal(stats.lag, 0);
+    world_close(&w);
+}
+
+static void what_another_process_appends_is_seen_in_order(void **state)
+{
+    (void)state;
+    struct world w;
+    struct listener l = {0};
+    struct receipt r;
+    world_open(&w);
+    subscribe(&w, &l, "t", BRIDGE_FROM_LATEST);
+    publish(&w, &r, "t", NULL, "1");
+    WAIT_FOR(&w, l.count == 1);
+    append_beside("t", "2");
+    WAIT_FOR(&w, l.count == 2);
+    append_beside("t", "3"); /* not noticed yet when the next one is published here */
+    publish(&w, &r, "t", NULL, "4");
+    WAIT_FOR(&w, l.count == 4);
+    assert_int_equal(r.offset, 4);
+    for (int i = 0; i < 4; i++) {
+        assert_int_equal(l.seen[i].offset, i + 1);
+        assert_int_equal(atoi(l.seen[i].payload), i + 1);
+    }
+    listener_done(&l);
+    world_close(&w);
+}
+
+static void offsets_go_on_after_a_restart_and_a_trim_of_everything(void **state)
+{
+    (void)state;
+    struct world w;
+    world_open(&w);
+    publish_many(&w, "t", 0, 10);
+    world_close(&w);
+    trim_beside("t", INT64_MAX);
+    world_open(&w);
+    struct receipt r;
+    struct listener l = {0};
+    subscribe(&w, &l, "t", BRIDGE_FROM_EARLIEST);
+    publish(&w, &r, "t", NULL, "x");
+    WAIT_FOR(&w, l.count == 1);
+    assert_int_equal(r.offset, 11);
+    assert_int_equal(l.oldest, 11);
+    assert_int_equal(l.seen[0].offset, 11);
+    listener_done(&l);
+    world_close(&w);
+}
+
+/* ---- reading back ---- */
+
+struct read_case {
+    int64_t from, to;
+    size_t limit_total;
+    size_t count;
+    int64_t first, last;
+    bool complete;
+};
+
+static void read_back_gives_exactly_the_range(void **state)
+{
+    (void)state;
+    static const struct read_case CASES[] = {
+        {101, 400, 1000, 300, 101, 400, true},     {101, 400, 300, 300, 101, 400, true},
+        {101, 400, 299, 299, 101, 399, false},     {901, INT64_MAX, 1000, 100, 901, 1000, true},
+        {1, INT64_MAX, 100000, 950, 51, 1000, true}, {1001, INT64_MAX, 10, 0, 0, 0, true},
+        {5000, 6000, 10, 0, 0, 0, true},           {1, 50, 10, 0, 0, 0, true},
+        {400, 101, 10, 0, 0, 0, true},             {51, 51, 10, 1, 51, 51, true},
+    };
+    struct world w;
+    world_open(&w);
+    publish_many(&w, "t", 1, 1000);
+    trim_beside("t", 51);
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        const struct read_case *c = &CASES[i];
+        struct reading r;
+        read_back(&w, &r, (struct bridge_read){.topic = "t", .from_offset = c->from, .to_offset = c->to,
+                                               .limit_total = c->limit_total});
+        assert_int_equal(r.error, 0);
+        assert_int_equal(r.count, c->count);
+        assert_int_equal(r.first, c->first);
+        assert_int_equal(r.last, c->last);
+        assert_int_equal(r.complete, c->complete);
+        assert_true(r.ordered && r.largest <= 100);
+        assert_int_equal(r.oldest, 51);
+        assert_int_equal(r.end, 1001);
+        if (r.count)
+            assert_int_equal(atoi(r.payload), c->first);
+        free(r.payload);
+    }
+    world_close(&w);
+}
+
+static void reading_what_does_not_exist_is_an_error(void **state)
+{
+    (void)state;
+    struct world w;
     struct reading r;
-    read_back(&w, &r, (struct bridge_read){.topic = "chat", .from_offset = 101, .to_offset = 400, .limit_total = 1000});
-    assert_int_equal(r.error, 0);
-    assert_int_equal(r.count, 300);
-    assert_int_equal(r.first, 101);
-    assert_int_equal(r.last, 400);
-    assert_string_equal(r.payload, "100");
-    assert_true(r.ordered && r.complete);
-    assert_int_equal(r.largest, 100);
-    assert_int_equal(r.oldest, 1);
-    assert_int_equal(r.end, 1001);
-    free(r.payload);
+    world_open(&w);
+    publish_many(&w, "t", 0, 1);
+    read_back(&w, &r, (struct bridge_read){.topic = "nothing", .to_offset = 5, .limit_total = 5});
+    assert_int_equal(r.error, -ENOENT);
+    assert_false(r.complete);
+    read_back(&w, &r, (struct bridge_read){.topic = "t", .partition = 1, .to_offset = 5, .limit_total = 5});
+    assert_int_equal(r.error, -ENOENT);
+    world_close(&w);
+}
+
+static void many_readings_at_once_are_all_answered(void **state)
+{
+    (void)state;
+    enum { READINGS = 500 };
+    static struct reading r[READINGS];
+    struct world w;
+    world_open(&w);
+    publish_many(&w, "t", 0, 2000);
+    memset(r, 0, sizeof r);
+    for (int i = 0; i < READINGS; i++)
+        bridge_embedded_ops.read_back(w.bridge, &(struct bridge_read){.topic = "t", .from_offset = i + 1, .limit = 100,
+                                                                      .to_offset = 2000, .limit_total = 1500}, &r[i]);
+    for (int i = 0; i < READINGS; i++) {
+        WAIT_FOR(&w, r[i].done);
+        assert_int_equal(r[i].count, 1500);
+        assert_int_equal(r[i].first, i + 1);
+        free(r[i].payload);
+    }
+    world_close(&w);
+}
+
+/* ---- keeping ---- */
+
+static void retention_and_compaction_run_in_the_background(void **state)
+{
+    (void)state;
+    struct world w;
+    struct reading r;
+    world_open_with(&w, &(struct open_with){.options = {{"retention_bytes", "10000"},
+                                                        {"compact", "other, state*"},
+                                                        {"compact_lag", "0"}}});
+    publish_many(&w, "plain", 0, 2000);
+    struct receipt receipts[300];
+    for (int i = 0; i < 300; i++)
+        publish(&w, &receipts[i], "state.bus", i % 2 ? "odd" : "even", "x");
+    WAIT_FOR(&w, receipts[299].done);
+    uint64_t until = clock_mono_ms() + WAIT_MS;
+    do {
+        read_back(&w, &r, (struct bridge_read){.topic = "plain", .to_offset = INT64_MAX, .limit_total = 5000});
+        free(r.payload);
+    } while (r.count > 400 && clock_mono_ms() < until);
+    assert_true(r.count > 100 && r.count <= 400);
+    assert_int_equal(r.last, 2000);
+    assert_int_equal(r.oldest, r.first);
+    do {
+        read_back(&w, &r, (struct bridge_read){.topic = "state.bus", .to_offset = INT64_MAX, .limit_total = 5000});
+        free(r.payload);
+    } while (r.count > 2 && clock_mono_ms() < until);
+    assert_int_equal(r.count, 2);
+    assert_int_equal(r.first, 299);
+    assert_int_equal(r.oldest, 1); /* nothing that a reader would miss */
     world_close(&w);
 }
 
 int main(void)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(published_records_are_acknowledged_with_their_offsets),
         TEST(a_subscriber_from_latest_sees_what_comes_and_nothing_else),
         TEST(a_subscriber_from_earliest_sees_everything_once_and_in_order),
+        TEST(a_topic_that_is_subscribed_to_is_made),
+        TEST(a_start_time_is_the_first_record_at_or_after_it),
+        TEST(keys_headers_and_tombstones_arrive_as_they_were_published),
+        TEST(a_key_decides_the_partition_and_keyless_records_go_round),
+        TEST(a_paused_subscription_hears_nothing_and_misses_nothing),
+        TEST(pausing_and_resuming_in_a_stream_loses_nothing),
+        TEST(a_turn_of_the_loop_brings_a_bounded_number_of_old_records),
+        TEST(what_another_process_appends_is_seen_in_order),
+        TEST(offsets_go_on_after_a_restart_and_a_trim_of_everything),
         TEST(read_back_gives_exactly_the_range),
+        TEST(reading_what_does_not_exist_is_an_error),
+        TEST(many_readings_at_once_are_all_answered),
+        TEST(retention_and_compaction_run_in_the_background),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
