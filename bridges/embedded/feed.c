@@ -103,6 +103,22 @@ void emb_feeds_start(struct worker *w)
     }
 }
 
+static bool has_arrived(const struct bridge_source_sub *f)
+{
+    for (int32_t i = 0; i < f->partition_count; i++)
+        if (f->partitions[i].owned && f->partitions[i].next < f->partitions[i].target)
+            return false;
+    return f->settled;
+}
+
+static void tell_arrival(struct worker *w, struct bridge_source_sub *f)
+{
+    if (f->caught_up || !has_arrived(f))
+        return;
+    f->caught_up = true;
+    emb_feed_event(w, f, EVENT_CAUGHT_UP, NULL);
+}
+
 void emb_feed_add(struct worker *w, struct command *c)
 {
     struct bridge_source_sub *f = CONTAINER_OF(c, struct bridge_source_sub, command);
@@ -116,6 +132,7 @@ void emb_feed_add(struct worker *w, struct command *c)
     int r = f->group && f->store_topic ? emb_share_tick(w) : 0;
     if (r < 0)
         emb_worker_report(w, r);
+    tell_arrival(w, f);
 }
 
 void emb_feeds_reload(struct worker *w)
@@ -168,14 +185,6 @@ static int read_chunk(struct worker *w, struct bridge_source_sub *f, struct feed
     return 0;
 }
 
-static bool has_arrived(const struct bridge_source_sub *f)
-{
-    for (int32_t i = 0; i < f->partition_count; i++)
-        if (f->partitions[i].owned && f->partitions[i].next < f->partitions[i].target)
-            return false;
-    return f->settled;
-}
-
 /* One chunk of the first partition that is behind, beginning after the one of the last time. */
 static bool read_next(struct worker *w, struct bridge_source_sub *f)
 {
@@ -212,10 +221,7 @@ bool emb_feeds_step(struct worker *w)
         if (!f->store_topic)
             continue;
         more |= read_next(w, f);
-        if (!f->caught_up && has_arrived(f)) {
-            f->caught_up = true;
-            emb_feed_event(w, f, EVENT_CAUGHT_UP, NULL);
-        }
+        tell_arrival(w, f);
         lag += lag_of(f);
     }
     atomic_store_explicit(&w->lag, lag, memory_order_relaxed);

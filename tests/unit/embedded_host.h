@@ -46,6 +46,7 @@ struct listener {
     int64_t oldest, end;
     bool quiet; /* count only */
     bool pause_at_once;
+    useconds_t slow_us; /* takes so long for a call */
 };
 
 struct receipt {
@@ -141,6 +142,8 @@ static inline void on_records(void *cookie, const struct bridge_record *records,
             note(l, &records[i]);
         l->count++;
     }
+    if (l->slow_us)
+        usleep(l->slow_us);
     if (l->pause_at_once)
         bridge_embedded_ops.pause(l->sub);
 }
