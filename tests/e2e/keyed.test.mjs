@@ -1,16 +1,15 @@
 // Keyed channels: the newest publication of each key as a snapshot, then the stream.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import test from 'node:test';
-import { API_KEY, sleep, startCrier } from '../lib/crier.mjs';
+import { API_KEY, buildDir, sleep, startCrier } from '../lib/crier.mjs';
+import { TYPE } from '../lib/typed.mjs';
 
 const config = (more) => ({ limits: { rate_messages: 0 }, namespace: [{ name: 'default', publish: true, keyed: true, history: 1000, ...more }] });
 
-/** What a client holds after these messages: key -> value, by the `k` in the payload; null removes. */
+/** What a client holds after these messages: key -> value, by the `k` in the payload. */
 function fold(state, messages) {
-  for (const { payload } of messages) {
-    if (payload === null || payload.gone) state.delete(payload?.gone);
-    else state.set(payload.k, payload.v);
-  }
+  for (const { payload } of messages) state.set(payload.k, payload.v);
   return state;
 }
 
@@ -26,19 +25,21 @@ test('a subscriber gets the newest of each key, oldest change first, then the st
   assert.deepEqual(messages.map((m) => [m.payload.k, m.payload.v]), [['c', 1], ['b', 2], ['a', 3], ['d', 1]]);
 });
 
-test('a tombstone takes its key out of the snapshot', async (t) => {
-  const server = await startCrier({ t, config: config() });
+test('a tombstone takes its key out of the snapshot, and subscribers hear of it', async (t) => {
+  const server = await startCrier({ t, config: { ...config(), server: { module_dir: join(buildDir, 'tests', 'modules') }, module: [{ name: 'prober' }] } });
   const writer = await server.typed();
-  for (const k of ['a', 'b']) await writer.publish('map', { k, v: 1 }, { key: k });
+  for (const k of ['1', '2']) await writer.publish('map', { k, v: 1 }, { key: k });
   const live = await server.typed();
   await live.subscribe('map');
   await live.publications('map', 2);
-  await writer.publish('map', null, { key: 'a' });
+  assert.equal((await writer.request(110, 1)).type, TYPE.ok);
   const [removal] = await live.publications('map', 1);
-  assert.equal(removal.payload, null);
+  assert.deepEqual(removal.payload, { key: '1', removed: true });
   const late = await server.typed();
   assert.equal((await late.subscribe('map')).publications, 1);
-  assert.equal((await late.publications('map', 1))[0].payload.k, 'b');
+  assert.equal((await late.publications('map', 1))[0].payload.k, '2');
+  const { json } = await server.get('/channels/map');
+  assert.deepEqual(json.publications.map((p) => p.key), ['2']);
 });
 
 test('a key that is not published for key_ttl goes', async (t) => {

@@ -40,7 +40,7 @@ export class TypedClient {
     this.form = form;
     this.messages = []; // received and not yet taken by next()
     this.nextId = 1;
-    this.wake = () => {};
+    this.waiting = new Set(); // callbacks of next()
     this.ws = new WebSocket(url + path, protocols, { headers, perMessageDeflate: false, ...options });
     this.ws.on('message', (data, isBinary) => {
       const message = decodeTyped(data, isBinary);
@@ -68,6 +68,10 @@ export class TypedClient {
     this.opened.catch(() => {});
   }
 
+  wake() {
+    for (const callback of [...this.waiting]) callback();
+  }
+
   send(type, payload, id) {
     this.ws.send(encodeTyped(this.form, type, payload, id));
   }
@@ -83,11 +87,13 @@ export class TypedClient {
         throw new Error(`${what}: ${this.close ? `closed with ${this.close.code} ${this.close.reason}` : `not within ${ms} ms`}; `
           + `queued: ${JSON.stringify(this.messages.slice(0, 5).map((m) => m.raw.toString()))}`);
       await new Promise((done) => {
-        const timer = setTimeout(done, left);
-        this.wake = () => {
+        const finish = () => {
           clearTimeout(timer);
+          this.waiting.delete(finish);
           done();
         };
+        const timer = setTimeout(finish, left);
+        this.waiting.add(finish);
       });
     }
   }

@@ -78,6 +78,13 @@ static void handle_join(struct crier_request *r, struct crier_bytes payload, voi
     crier_subscribe(crier_request_session(r), arg, &(struct crier_subscribe_options){.history = 10});
 }
 
+/* A tombstone for the key that the payload is. */
+static void handle_remove(struct crier_request *r, struct crier_bytes payload, void *arg)
+{
+    const struct crier_publication p = {.channel = arg, .key = payload};
+    crier_publish_reply(r, &p);
+}
+
 static void on_connect(const struct crier_connect *c, struct crier_connect_reply *reply, void *arg)
 {
     char value[64];
@@ -135,7 +142,7 @@ static const struct {
     {104, "publish_nowhere", handle_publish, "other:x"},
     {105, "broadcast", handle_broadcast, NULL}, {106, "send_user", handle_send_user, NULL},
     {107, "send_self", handle_send_self, NULL}, {108, "leave", handle_leave, NULL},
-    {109, "join", handle_join, "news"},
+    {109, "join", handle_join, "news"},         {110, "remove", handle_remove, "map"},
 };
 
 static int init(struct crier *c)
