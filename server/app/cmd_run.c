@@ -14,8 +14,8 @@ int cmd_run(int argc, char **argv)
     struct config *config = cli_load_config(&options, &faults, &notes);
     if (config)
         bridge_check_all(config, &faults, &notes);
-    fwrite(faults.data, 1, faults.len, stderr);
     if (faults.len) {
+        fwrite(faults.data, 1, faults.len, stderr);
         config_free(config);
         return CLI_CONFIG;
     }
