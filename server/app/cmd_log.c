@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "utf8.h"
 #include "util/clock.h"
 
 enum { LOCK_WAIT_MS = 10000, TRIM_SLICE = 4096 };
@@ -151,6 +152,23 @@ int cmdlog_find_offset(struct cmdlog_target *t, struct store_partition *p, const
     return store_partition_load(t->store, p);
 }
 
+void cmdlog_put_text(struct buf *out, struct bytes text, const char *absent)
+{
+    bool valid = text.data && utf8_valid(text.data, text.len);
+    if (!text.data)
+        buf_append_str(out, absent);
+    for (size_t i = 0; i < text.len; i++) {
+        unsigned char c = (unsigned char)text.data[i];
+        bool c1 = valid && c == 0xc2 && (unsigned char)text.data[i + 1] < 0xa0; /* control characters of two bytes */
+        if (c < 0x20 || c == 0x7f || c == '\\' || c1 || (c >= 0x80 && !valid))
+            buf_printf(out, "\\x%02x", c);
+        else if (c >= 0x80 && c < 0xa0 && i > 0 && (unsigned char)text.data[i - 1] == 0xc2)
+            buf_printf(out, "\\x%02x", c);
+        else
+            buf_append(out, &c, 1);
+    }
+}
+
 /* ---- ls ---- */
 
 struct listing {
@@ -158,15 +176,50 @@ struct listing {
     int error;
 };
 
-static const char *retention_text(const struct store_topic *t, char *out, size_t size)
+struct unit {
+    const char *name;
+    int64_t factor;
+};
+
+/* In the largest unit that gives a whole number, as it is written in the configuration. */
+static void put_quantity(struct buf *out, int64_t value, const struct unit *units)
 {
-    size_t used = 0;
-    snprintf(out, size, "%s", t->compact ? "newest of each key" : t->retention_ms || t->retention_bytes ? "" : "all");
-    if (!t->compact && t->retention_ms)
-        used = (size_t)snprintf(out, size, "%lld s", (long long)(t->retention_ms / 1000));
-    if (!t->compact && t->retention_bytes)
-        snprintf(out + used, size - used, "%s%lld bytes", used ? ", " : "", (long long)t->retention_bytes);
-    return out;
+    while (value % units->factor != 0)
+        units++;
+    buf_printf(out, "%lld%s", (long long)(value / units->factor), units->name);
+}
+
+static void put_retention(struct buf *out, const struct store_topic *t)
+{
+    static const struct unit AGES[] = {{"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}};
+    static const struct unit SIZES[] = {{"GiB", 1 << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1}};
+    if (t->compact)
+        buf_append_str(out, "newest of each key");
+    else if (!t->retention_ms && !t->retention_bytes)
+        buf_append_str(out, "all");
+    if (t->retention_ms)
+        put_quantity(out, t->retention_ms, AGES);
+    if (t->retention_ms && t->retention_bytes)
+        buf_append_str(out, ", ");
+    if (t->retention_bytes)
+        put_quantity(out, t->retention_bytes, SIZES);
+}
+
+static void print_partition(const struct store_topic *t, const struct store_partition *p)
+{
+    CLEANUP_BUF name = BUF_INIT, keeps = BUF_INIT;
+    /* An empty partition has no oldest and no newest record. */
+    char oldest[24] = "-", newest[24] = "-";
+    if (p->now.records > 0) {
+        snprintf(oldest, sizeof oldest, "%lld", (long long)p->now.start);
+        snprintf(newest, sizeof newest, "%lld", (long long)p->now.next - 1);
+    }
+    cmdlog_put_text(&name, bytes_of(t->name), "");
+    buf_append(&name, "", 1);
+    put_retention(&keeps, t);
+    buf_append(&keeps, "", 1);
+    printf("%-24s %9d %12lld %12s %12s %14lld  %s\n", name.data, p->number, (long long)p->now.records, oldest, newest,
+           (long long)p->now.bytes, keeps.data);
 }
 
 static bool on_topic(void *arg, struct bytes name)
@@ -174,19 +227,11 @@ static bool on_topic(void *arg, struct bytes name)
     struct listing *l = arg;
     struct store *s = l->target->store;
     struct store_topic *t;
-    char retention[80];
     l->error = store_topic_find(s, name, &t);
     for (int32_t i = 0; l->error == 0 && i < t->partition_count; i++) {
-        struct store_partition *p = &t->partitions[i];
-        l->error = store_partition_load(s, p);
-        /* An empty partition has no oldest and no newest record; its end is still known. */
-        char oldest[24] = "-", newest[24] = "-";
-        if (p->now.records > 0) {
-            snprintf(oldest, sizeof oldest, "%lld", (long long)p->now.start);
-            snprintf(newest, sizeof newest, "%lld", (long long)p->now.next - 1);
-        }
-        printf("%-24s %9d %12lld %12s %12s %14lld  %s\n", t->name, p->number, (long long)p->now.records, oldest, newest,
-               (long long)p->now.bytes, retention_text(t, retention, sizeof retention));
+        l->error = store_partition_load(s, &t->partitions[i]);
+        if (l->error == 0)
+            print_partition(t, &t->partitions[i]);
     }
     return l->error == 0;
 }

@@ -46,6 +46,9 @@ int cmdlog_parse_place(const char *option, const char *text, struct cmdlog_place
 int cmdlog_find_offset(struct cmdlog_target *t, struct store_partition *p, const struct cmdlog_place *place,
                        int64_t *ret_offset);
 
+/* Printable text as it is; what could steer a terminal, and the tabs and line ends that part the fields, as \xNN. */
+void cmdlog_put_text(struct buf *out, struct bytes text, const char *absent);
+
 int cmdlog_cat(int argc, char **argv);
 int cmdlog_append(int argc, char **argv);
 

@@ -72,24 +72,6 @@ static void put_record_json(struct cat *c, const struct store_record *r)
     buf_append_str(out, "}\n");
 }
 
-/* Printable as it is; what could steer a terminal, and the tabs and ends of lines that part the fields, as \xNN. */
-static void put_text(struct buf *out, struct bytes text, const char *absent)
-{
-    bool valid = text.data && utf8_valid(text.data, text.len);
-    if (!text.data)
-        buf_append_str(out, absent);
-    for (size_t i = 0; i < text.len; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        bool c1 = valid && c == 0xc2 && (unsigned char)text.data[i + 1] < 0xa0; /* control characters of two bytes */
-        if (c < 0x20 || c == 0x7f || c == '\\' || c1 || (c >= 0x80 && !valid))
-            buf_printf(out, "\\x%02x", c);
-        else if (c >= 0x80 && c < 0xa0 && i > 0 && (unsigned char)text.data[i - 1] == 0xc2)
-            buf_printf(out, "\\x%02x", c);
-        else
-            buf_append(out, &c, 1);
-    }
-}
-
 static void put_record_text(struct cat *c, const struct store_record *r)
 {
     time_t seconds = (time_t)(r->time_ms / 1000);
@@ -98,9 +80,9 @@ static void put_record_text(struct cat *c, const struct store_record *r)
     gmtime_r(&seconds, &tm);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
     buf_printf(&c->line, "%d:%lld\t%s.%03dZ\t", c->partition, (long long)r->offset, date, (int)(r->time_ms % 1000));
-    put_text(&c->line, r->key, "-");
+    cmdlog_put_text(&c->line, r->key, "-");
     buf_append_str(&c->line, "\t");
-    put_text(&c->line, r->payload, "(deleted)");
+    cmdlog_put_text(&c->line, r->payload, "(deleted)");
     buf_append_str(&c->line, "\n");
 }
 
