@@ -60,6 +60,41 @@ test('a new name is shown to the others', async (t) => {
   assert.equal(await grace.page.locator('.sender').textContent(), 'Countess');
 });
 
+test('two windows of one browser are two people', async (t) => {
+  const server = await startChat(t);
+  const first = await open(t, server, { name: 'Ada' });
+  const second = await open(t, server, { name: null, context: first.context });
+  assert.equal(await second.page.locator('#name-button').textContent(), 'Ada', 'the last name is offered');
+  await second.page.click('#name-button');
+  await second.giveName('Grace');
+  await until(async () => (await first.people()).join() === 'Ada,Grace', 'members');
+  await second.connected();
+  await first.say('from Ada');
+  await second.shows(['from Ada']);
+  await second.say('from Grace');
+  await first.shows(['from Ada', 'from Grace']);
+  await first.page.reload();
+  await first.shows(['from Ada', 'from Grace']);
+  assert.equal(await first.page.locator('#name-button').textContent(), 'Ada');
+  for (const window of [first, second]) assert.equal(await window.page.locator('.message.own').count(), 1);
+});
+
+test('a duplicated tab gets an identity of its own', async (t) => {
+  const server = await startChat(t);
+  const first = await open(t, server, { name: 'Ada' });
+  const copy = await first.page.evaluate(() => JSON.stringify(sessionStorage));
+  await first.context.addInitScript((stored) => {
+    if (!sessionStorage.length) Object.entries(JSON.parse(stored)).forEach(([key, value]) => sessionStorage.setItem(key, value));
+  }, copy);
+  const second = await open(t, server, { name: null, context: first.context });
+  const idOf = (chat) => chat.page.evaluate(() => sessionStorage.getItem('crier-chat.tab'));
+  assert.notEqual(await idOf(first), await idOf(second));
+  const before = await idOf(first);
+  await first.page.reload();
+  await first.connected();
+  assert.equal(await idOf(first), before, 'a reload keeps it');
+});
+
 test('the last messages are there on joining', async (t) => {
   const server = await startChat(t, { rate_per_10s: 1000 });
   const ada = await open(t, server);

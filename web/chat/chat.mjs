@@ -7,7 +7,7 @@ import { LogView } from './logview.mjs';
 import { NameDialog } from './namedialog.mjs';
 import { Room } from './room.mjs';
 import { RoomList } from './roomlist.mjs';
-import { ROOM_PATTERN, clientId, name, ownIds, rooms as storedRooms, storage, tabId } from './store.mjs';
+import { ROOM_PATTERN, name, ownIds, rooms as storedRooms, storage, tabId } from './store.mjs';
 
 const CHAT = 1;
 const DEFAULT_ROOM = 'lobby';
@@ -16,7 +16,7 @@ const $ = (id) => document.getElementById(id);
 function socketUrl() {
   const url = new URL('/ws', location.href);
   url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  url.search = new URLSearchParams({ client: clientId, join: 'none', ...(name.get() && { name: name.get() }) });
+  url.search = new URLSearchParams({ client: tabId, join: 'none', ...(name.get() && { name: name.get() }) });
   return url.href;
 }
 
@@ -33,6 +33,7 @@ const outbox = new Outbox({
   tab: tabId,
 });
 
+const actions = { onRetry: retryFailed, onEdit: editFailed, onDiscard: discardFailed };
 const logView = new LogView({ log: $('log'), jump: $('jump') });
 const roomList = new RoomList($('rooms'), { onLeave: leaveRoom });
 const nameDialog = new NameDialog({ dialog: $('name-dialog'), button: $('name-button') });
@@ -45,12 +46,12 @@ function isLookedAt(room) {
 
 function joinRoom(roomName) {
   if (rooms.has(roomName)) return rooms.get(roomName);
-  const room = new Room(roomName, { client, outbox, actions: { onRetry: (id) => outbox.retry(id), onEdit: editFailed, onDiscard: discardFailed } });
+  const room = new Room(roomName, { client, outbox, actions });
   room.isWatched = () => isLookedAt(room);
   room.addEventListener('change', () => showRoomState(room));
   room.addEventListener('message', (event) => room === current && logView.onAdded(event.detail));
   rooms.set(roomName, room);
-  for (const entry of outbox.entries) if (entry.group === roomName) room.log.showPending(entry);
+  for (const entry of outbox.entries) if (entry.group === roomName) showPending(room, entry);
   roomList.add(room);
   storedRooms.set([...rooms.keys()]);
   return room;
@@ -133,6 +134,11 @@ function sendMessage(event) {
   $('text').focus();
 }
 
+function retryFailed(id) {
+  outbox.retry(id);
+  $('text').focus(); // the button that had the focus is gone
+}
+
 function discardFailed(id) {
   outbox.discard(id);
   for (const room of rooms.values()) room.log.removePending(id);
@@ -147,10 +153,14 @@ function editFailed(id) {
   discardFailed(id);
 }
 
-function onOutboxChange({ detail: { entry } }) {
+function showPending(room, entry) {
   ownIds.add(entry.id);
+  room.log.showPending(entry);
+}
+
+function onOutboxChange({ detail: { entry } }) {
   const room = rooms.get(entry.group);
-  room?.log.showPending(entry);
+  if (room) showPending(room, entry);
   if (room !== current) return;
   logView.onAdded({ own: true });
   showProblem();
@@ -186,7 +196,10 @@ function closePanels() {
 }
 
 function onKeydown(event) {
-  if (event.key === 'Escape') closePanels();
+  if (event.key !== 'Escape') return;
+  const opener = document.querySelector('.bar [aria-expanded=true]');
+  closePanels();
+  opener?.focus();
 }
 
 function onTextKeydown(event) {
@@ -222,6 +235,7 @@ function start() {
   logView.addEventListener('read', onRead);
   document.addEventListener('visibilitychange', onRead);
   document.addEventListener('keydown', onKeydown);
+  document.querySelector('main').addEventListener('click', closePanels);
   window.addEventListener('hashchange', onHashChange);
   window.addEventListener('online', () => client.connect());
   $('composer').addEventListener('submit', sendMessage);

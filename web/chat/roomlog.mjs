@@ -22,7 +22,7 @@ export class RoomLog {
   constructor(actions) {
     this.actions = actions;
     this.element = h('ol', { class: 'messages' });
-    this.pendingElement = h('ol', { class: 'messages pending', 'aria-label': 'Your messages on their way' });
+    this.pendingElement = h('ol', { class: 'messages pending', 'aria-label': 'Your messages on their way', 'aria-live': 'off' });
     this.empty = h('p', { class: 'empty' }, 'Nothing here yet. Say hello.');
     this.root = h('div', { class: 'room-log' }, this.empty, this.element, this.pendingElement);
   }

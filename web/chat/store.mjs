@@ -1,8 +1,12 @@
-/** What the page remembers: in localStorage, or in memory where that is forbidden. */
+/**
+ * What the page remembers: for the browser in localStorage, for the tab in sessionStorage (which survives a reload), in
+ * memory where these are forbidden. Two windows of one browser are two people, so most belongs to the tab.
+ */
 import { randomId } from '/lib/outbox.mjs';
 
 const PREFIX = 'crier-chat.';
 const OWN_IDS_MAX = 500;
+const CLAIM_MS = 500;
 export const ROOM_PATTERN = /^[A-Za-z0-9_.-]{1,64}$/;
 
 function memoryStorage() {
@@ -32,46 +36,66 @@ function usable(name) {
 export const storage = usable('localStorage');
 const tabStorage = usable('sessionStorage');
 
-function read(key, fallback) {
+function read(where, key, fallback) {
   try {
-    return JSON.parse(storage.getItem(PREFIX + key)) ?? fallback;
+    return JSON.parse(where.getItem(PREFIX + key)) ?? fallback;
   } catch {
     return fallback;
   }
 }
 
-function write(key, value) {
+function write(where, key, value) {
   try {
-    storage.setItem(PREFIX + key, JSON.stringify(value));
+    where.setItem(PREFIX + key, JSON.stringify(value));
   } catch {
     // Full: what is shown stays right, only a reload forgets it.
   }
 }
 
-function idIn(where, key) {
-  let id = where.getItem(PREFIX + key);
-  if (!ROOM_PATTERN.test(id ?? '')) where.setItem(PREFIX + key, (id = randomId()));
+/** Holds a lock as long as the page lives; false when another page has it. A page that reloads lets go in between. */
+function claim(id) {
+  return new Promise((resolve) => {
+    const held = () => (resolve(true), new Promise(() => {}));
+    navigator.locks.request(PREFIX + id, { signal: AbortSignal.timeout(CLAIM_MS) }, held).catch(() => resolve(false));
+  });
+}
+
+/** A duplicated tab comes with a copy of the other's storage, id included: then it needs one of its own. */
+async function ownTabId() {
+  const stored = read(tabStorage, 'tab', '');
+  if (ROOM_PATTERN.test(stored) && (!navigator.locks || (await claim(stored)))) return stored;
+  const id = randomId();
+  write(tabStorage, 'tab', id);
+  if (navigator.locks) await claim(id);
   return id;
 }
 
-/** This browser, for the server to recognise a message that is sent again. */
-export const clientId = idIn(storage, 'client');
-/** This tab; survives a reload. */
-export const tabId = idIn(tabStorage, 'tab');
+/** Names this tab to the server, which recognises by it a message that is sent again. */
+export const tabId = await ownTabId();
 
+/** The name in this tab; a new one starts with the last that was used. */
 export const name = {
-  get: () => String(read('name', '')),
-  isSet: () => read('name', null) !== null,
-  set: (value) => write('name', value),
+  get: () => String(read(tabStorage, 'name', read(storage, 'name', ''))),
+  isSet: () => read(storage, 'name', null) !== null,
+  set: (value) => {
+    write(tabStorage, 'name', value);
+    write(storage, 'name', value);
+  },
 };
 
 export const rooms = {
-  get: () => read('rooms', []).filter((room) => ROOM_PATTERN.test(room)),
-  set: (list) => write('rooms', list),
+  get: () => read(storage, 'rooms', []).filter((room) => ROOM_PATTERN.test(room)),
+  set: (list) => write(storage, 'rooms', list),
 };
 
-/** Ids of messages sent from this browser, so that they are recognised as one's own after a reload. */
+const own = new Set(read(tabStorage, 'own', []));
+
+/** Ids of messages that this tab sent, so that they are recognised as its own after a reload. */
 export const ownIds = {
-  has: (id) => id !== undefined && read('own', []).includes(id),
-  add: (id) => write('own', [...read('own', []), id].slice(-OWN_IDS_MAX)),
+  has: (id) => own.has(id),
+  add: (id) => {
+    if (own.has(id)) return;
+    own.add(id);
+    write(tabStorage, 'own', [...own].slice(-OWN_IDS_MAX));
+  },
 };
