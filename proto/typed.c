@@ -154,17 +154,6 @@ static void encode_payload(struct buf *out, enum typed_form form, struct bytes p
         json_append_text(out, payload);
 }
 
-/* Decimal digits; this runs once a publication and form, where printf would be half of the cost. */
-static void append_number(struct buf *out, uint64_t value)
-{
-    char digits[20];
-    size_t at = sizeof digits;
-    do
-        digits[--at] = (char)('0' + value % 10);
-    while ((value /= 10) > 0);
-    buf_append(out, digits + at, sizeof digits - at);
-}
-
 void typed_encode(struct buf *out, enum typed_form form, const struct typed_envelope *e, struct bytes payload)
 {
     if (form == TYPED_FORM_BINARY) {
@@ -172,7 +161,7 @@ void typed_encode(struct buf *out, enum typed_form form, const struct typed_enve
         return;
     }
     buf_append_str(out, "{\"type\":");
-    append_number(out, e->type);
+    buf_append_int(out, e->type);
     if (e->id.data) {
         buf_append_str(out, ",\"id\":");
         buf_append_bytes(out, e->id);
@@ -183,7 +172,7 @@ void typed_encode(struct buf *out, enum typed_form form, const struct typed_enve
     }
     if (e->offset >= 0) {
         buf_append_str(out, ",\"offset\":");
-        append_number(out, (uint64_t)e->offset);
+        buf_append_int(out, e->offset);
     }
     buf_append_str(out, ",\"payload\":");
     encode_payload(out, form, payload);

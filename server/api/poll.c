@@ -68,21 +68,33 @@ static const char *parse(struct http_request *r, struct poll *p, int64_t wait_ma
 
 /* ---- answers ---- */
 
+static void write_etag(struct buf *out, const char *epoch, int64_t offset)
+{
+    buf_append(out, "\"", 1);
+    buf_append_str(out, epoch);
+    buf_append(out, ":", 1);
+    buf_append_int(out, offset);
+    buf_append(out, "\"", 1);
+}
+
 /* `items` are frames of FORM_POLL: objects with a comma behind each. */
 static void answer(struct http_request *r, const struct channel_form *f, const char *epoch, int64_t offset,
                    bool has_since, bool recovered, struct bytes items)
 {
     CLEANUP_BUF body = BUF_INIT;
-    char etag[64];
-    int n = snprintf(etag, sizeof etag, "\"%s:%lld\"", epoch, (long long)offset);
-    const struct http_header headers[] = {{"ETag", {etag, (size_t)n}}, {"Cache-Control", BYTES_LIT("no-cache")}};
+    CLEANUP_BUF etag = BUF_INIT;
+    write_etag(&etag, epoch, offset);
+    const struct http_header headers[] = {{"ETag", buf_bytes(&etag)}, {"Cache-Control", BYTES_LIT("no-cache")}};
     struct http_reply reply = {.status = 304, .headers = headers, .header_count = 2};
 
-    if (!bytes_eq(http_header_get(r, "if-none-match"), (struct bytes){etag, (size_t)n})) {
+    if (!bytes_eq(http_header_get(r, "if-none-match"), buf_bytes(&etag))) {
         buf_reserve(&body, items.len + 160);
         buf_append_str(&body, "{\"channel\":\"");
         buf_append(&body, f->channel->name, f->channel->name_len);
-        buf_printf(&body, "\",\"epoch\":\"%s\",\"offset\":%lld", epoch, (long long)offset);
+        buf_append_str(&body, "\",\"epoch\":\"");
+        buf_append_str(&body, epoch);
+        buf_append_str(&body, "\",\"offset\":");
+        buf_append_int(&body, offset);
         if (has_since)
             buf_append_str(&body, recovered ? ",\"recovered\":true" : ",\"recovered\":false");
         buf_append_str(&body, ",\"publications\":[");

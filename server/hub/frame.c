@@ -98,7 +98,10 @@ static void append_poll_data(struct buf *out, const struct publication *p)
 
 static void append_poll_item(struct buf *out, const struct publication *p)
 {
-    buf_printf(out, "{\"offset\":%lld,\"time\":%lld", (long long)p->offset, (long long)p->time_ms);
+    buf_append_str(out, "{\"offset\":");
+    buf_append_int(out, p->offset);
+    buf_append_str(out, ",\"time\":");
+    buf_append_int(out, p->time_ms);
     if (p->has_key) {
         buf_append_str(out, ",\"key\":");
         buf_append_json_string(out, publication_key(p));

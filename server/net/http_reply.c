@@ -103,23 +103,12 @@ static void append_cors(const struct http_request *r, struct buf *out)
     buf_append_str(out, "Access-Control-Expose-Headers: ETag, Retry-After\r\n");
 }
 
-static void append_number(struct buf *out, size_t v)
-{
-    char digits[24];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    buf_append(out, digits + at, sizeof digits - at);
-}
-
 static void append_head(const struct http_request *r, const struct http_reply *reply, bool keep_alive, struct buf *out)
 {
     const struct status_row *row = status_row(reply->status);
 
     buf_append_str(out, "HTTP/1.1 ");
-    append_number(out, (size_t)reply->status);
+    buf_append_int(out, reply->status);
     buf_append(out, " ", 1);
     buf_append_str(out, row->phrase);
     buf_append_str(out, "\r\nDate: ");
@@ -131,7 +120,7 @@ static void append_head(const struct http_request *r, const struct http_reply *r
     }
     if (reply->status != 204 && reply->status != 304 && reply->status >= 200) {
         buf_append_str(out, "Content-Length: ");
-        append_number(out, reply->body.len);
+        buf_append_int(out, (int64_t)reply->body.len);
         buf_append(out, "\r\n", 2);
     }
     for (size_t i = 0; i < reply->header_count; i++)

@@ -55,6 +55,8 @@ CRIER_API void buf_reserve(struct buf *b, size_t extra);
 CRIER_API void buf_append(struct buf *b, const void *data, size_t len);
 CRIER_API void buf_append_bytes(struct buf *b, struct bytes s);
 CRIER_API void buf_append_str(struct buf *b, const char *s);
+/* Decimal digits; for places where printf would be a good part of the cost. */
+CRIER_API void buf_append_int(struct buf *b, int64_t value);
 CRIER_API void buf_printf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Appends s as the inside of a JSON string (RFC 8259, 7): quotes, backslash and control bytes escaped; no quotes around. */
 CRIER_API void buf_append_json_escaped(struct buf *b, struct bytes s);
