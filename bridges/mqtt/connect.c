@@ -15,7 +15,7 @@
 /* The library starts its threads with the first client of a process and ends them with the last. */
 static pthread_mutex_t clients_lock = PTHREAD_MUTEX_INITIALIZER;
 
-const struct broker_limits mqtt_no_limits = {UINT32_MAX, 2, true, true};
+const struct broker_limits mqtt_no_limits = {UINT32_MAX, UINT16_MAX, 2, true, true};
 
 /* ---- library threads ---- */
 
@@ -43,6 +43,8 @@ static struct broker_limits read_limits(MQTTProperties *p)
     struct broker_limits l = mqtt_no_limits;
     if (MQTTProperties_hasProperty(p, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE))
         l.packet_bytes = (uint32_t)MQTTProperties_getNumericValue(p, MQTTPROPERTY_CODE_MAXIMUM_PACKET_SIZE);
+    if (MQTTProperties_hasProperty(p, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM))
+        l.inflight = (uint32_t)MQTTProperties_getNumericValue(p, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
     if (MQTTProperties_hasProperty(p, MQTTPROPERTY_CODE_MAXIMUM_QOS))
         l.qos = (int)MQTTProperties_getNumericValue(p, MQTTPROPERTY_CODE_MAXIMUM_QOS);
     if (MQTTProperties_hasProperty(p, MQTTPROPERTY_CODE_RETAIN_AVAILABLE))

@@ -47,6 +47,7 @@ enum event {
 /* What the broker said in CONNACK; without a word from it everything is allowed. */
 struct broker_limits {
     uint32_t packet_bytes;
+    uint32_t inflight; /* Receive Maximum */
     int qos;
     bool retain, subscription_ids;
 };
@@ -151,6 +152,8 @@ void mqtt_client_destroy(struct bridge *b);
 /* publish.c */
 void mqtt_publish(struct bridge *b, const struct bridge_message *m, void *cookie);
 void mqtt_on_expiry(uv_timer_t *timer);
+/* Under `lock`: one more may be given to the library. */
+bool mqtt_publish_has_slot(const struct bridge *b);
 /* Worker, under `lock`, which it leaves for the library's calls. False: nothing could be done now. */
 bool mqtt_publish_pending(struct bridge *b);
 /* Worker, under `lock`: after a reconnect, slots of QoS 0 messages whose writing was cut off. */

@@ -290,7 +290,7 @@ static uint64_t parked_time(const struct bridge *b)
 static uint64_t idle_time(const struct bridge *b)
 {
     /* What the library would not take just now is offered again soon. */
-    bool full = !TAILQ_EMPTY(&b->outgoing) && b->slots_used < b->options.max_inflight;
+    bool full = !TAILQ_EMPTY(&b->outgoing) && mqtt_publish_has_slot(b);
     return clock_mono_ms() + (full ? PARKED_POLL_MS : CHECK_MS);
 }
 

@@ -315,10 +315,16 @@ static void take_back(struct bridge *b, struct publish *p, int rc)
     b->outgoing_count++;
 }
 
+/* The broker's limit is kept here: what the library holds back itself it looks at again once a second only. */
+bool mqtt_publish_has_slot(const struct bridge *b)
+{
+    return b->slots_used < b->options.max_inflight && b->slots_used < b->limits.inflight;
+}
+
 bool mqtt_publish_pending(struct bridge *b)
 {
     struct publish *p = TAILQ_FIRST(&b->outgoing);
-    if (!p || b->slots_used >= b->options.max_inflight)
+    if (!p || !mqtt_publish_has_slot(b))
         return false;
     TAILQ_REMOVE(&b->outgoing, p, entry);
     b->outgoing_count--;

@@ -508,6 +508,19 @@ describe('mqtt driver and what brokers may answer', () => {
     await broker.stop();
   });
 
+  test('a Receive Maximum below max_inflight does not slow publishing down to its seconds', async () => {
+    const broker = await fakeBroker({ connack: [0, 0, 3, 0x21, 0, 5] });
+    const p = probe(broker, { max_inflight: '100' });
+    await p.reached('ready');
+    const start = Date.now();
+    p.send('publish', { id: 'q', topic: 'a', payload: 'x', repeat: 500, quiet: true });
+    await p.event({ event: 'all_published', id: 'q' }, 60000);
+    assert.ok(Date.now() - start < 5000, `took ${Date.now() - start} ms`);
+    assert.ok(p.all({ event: 'published' }).every((e) => e.outcome === 'stored'));
+    await p.close();
+    await broker.stop();
+  });
+
   test('a lower QoS than asked for, or a refusal, makes the bridge degraded with the reason', async () => {
     for (const [granted, reason] of [[0, /^a: the broker granted QoS 0 instead of 1$/],
       [0x87, /^a: the broker refused the subscription: [Nn]ot authorized \(code 135\)$/]]) {
