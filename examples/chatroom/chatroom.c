@@ -2,6 +2,7 @@
  *
  * Settings are written once, before threads start. What belongs to one session hangs on that session and is used on its
  * loop thread only. Everything else lives in channels, so the module needs no lock. */
+#include "chat.pb-c.h"
 #include "chat_message.h"
 #include "chat_rate.h"
 
@@ -243,6 +244,10 @@ static int chatroom_init(struct crier *c)
         err = crier_handle(c, CHAT_TYPE, "chat", CRIER_JSON, handle_chat, NULL);
     if (!err)
         err = crier_handle(c, CHAT_TYPE_OLD, "chat_v0", CRIER_JSON, handle_chat, NULL);
+    if (!err)
+        err = crier_message_schema(c, CHAT_TYPE, &crier__chat__chat_message__descriptor);
+    if (!err)
+        err = crier_message_schema(c, CHAT_TYPE_OLD, &crier__chat__chat_message__descriptor);
     if (err)
         return err;
     crier_on_open(c, on_open, NULL);

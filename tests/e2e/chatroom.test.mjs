@@ -184,6 +184,38 @@ test('a message that is sent again after a reconnect is recognised', async (t) =
   await listener.expectSilence(100, isChat);
 });
 
+/** ChatMessage with fields {number: text}, all of them strings. */
+const protobuf = (fields) => Buffer.concat(Object.entries(fields).map(([number, text]) =>
+  Buffer.concat([Buffer.from([(number << 3) | 2, Buffer.byteLength(text)]), Buffer.from(text)])));
+
+function readProtobuf(data) {
+  const fields = {};
+  for (let at = 0; at < data.length;) {
+    const length = data[at + 1];
+    fields[data[at] >> 3] = data.toString('utf8', at + 2, at + 2 + length);
+    at += 2 + length;
+  }
+  return fields;
+}
+
+test('protobuf and JSON meet in one room', async (t) => {
+  const server = await startChat(t);
+  const json = await join(server);
+  const proto = await server.typed({ path: '/ws?codec=protobuf', form: 'binary' });
+  await proto.nextType(TYPE.subscribed);
+  proto.send(CHAT, protobuf({ 1: 'grüß dich', 2: 'Ada' }));
+  const { payload } = await heard(json);
+  assert.deepEqual([payload.message, payload.sender, payload.room], ['grüß dich', 'Ada', 'lobby']);
+  await json.request(CHAT, { message: 'hi', sender: 'Grace' });
+  const read = async () => readProtobuf((await proto.nextType(CHAT)).raw.subarray(4));
+  const { 3: time, ...own } = await read();
+  assert.match(time, /Z$/);
+  assert.deepEqual(own, { 1: 'grüß dich', 2: 'Ada', 4: 'lobby' });
+  assert.equal((await read())[1], 'hi');
+  proto.ws.send(Buffer.concat([Buffer.from([1, 0, 0, 0]), Buffer.from('{"message":"json"}')]));
+  assert.equal((await proto.nextType(TYPE.error)).payload.error.code, 125);
+});
+
 test('options that cannot be are named at the start', async (t) => {
   for (const [module, reason] of [
     [{ message_chars: 0 }, /message_chars: "0" is not allowed, allowed: 1 to 1000000/],
