@@ -279,6 +279,8 @@ void emb_cleaner_tick(struct worker *w);
 bool emb_cleaner_step(struct worker *w);
 
 /* embedded.c */
+/* Looks at the deadlines of publishes as long as there are any. */
+void emb_bridge_watch(struct bridge *b);
 void emb_bridge_return(struct bridge *b, struct command *c);
 void emb_bridge_stopped(struct bridge *b, struct mail *m);
 

@@ -58,6 +58,14 @@ static void on_timer(uv_timer_t *timer)
         emb_publisher_give_up(b);
         atomic_store(&b->worker.give_up, true);
     }
+    if (!b->pending_head && !b->closing)
+        uv_timer_stop(timer);
+}
+
+void emb_bridge_watch(struct bridge *b)
+{
+    if (!uv_is_active((uv_handle_t *)&b->timer))
+        uv_timer_start(&b->timer, on_timer, TIMER_MS, TIMER_MS);
 }
 
 /* ---- open and close ---- */
@@ -113,7 +121,6 @@ static int open_handles(struct bridge *b, uv_loop_t *loop)
     uv_check_init(loop, &b->turn_end);
     b->timer.data = b->turn_end.data = b;
     b->handles = 3;
-    uv_timer_start(&b->timer, on_timer, TIMER_MS, TIMER_MS);
     uv_check_start(&b->turn_end, on_turn_end);
     return 0;
 }
@@ -175,6 +182,7 @@ static void embedded_close(struct bridge *b, uint64_t deadline_ms)
 {
     b->closing = true;
     b->close_deadline_ms = clock_mono_ms() + deadline_ms;
+    emb_bridge_watch(b);
     for (struct bridge_source_sub *s = b->subs; s; s = s->next)
         emb_source_flush(b, &s->flush);
     struct command *c = xcalloc(1, sizeof *c);

@@ -117,6 +117,7 @@ void emb_publisher_publish(struct bridge *b, const struct bridge_message *m, voi
     p->cookie = cookie;
     p->deadline_ms = b->publish_timeout_ms ? clock_mono_ms() + b->publish_timeout_ms : UINT64_MAX;
     pending_add(b, p);
+    emb_bridge_watch(b);
     b->outstanding++;
     emb_worker_send(&b->worker, &p->command);
 }

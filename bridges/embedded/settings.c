@@ -139,11 +139,14 @@ static bool pattern_matches(const char *pattern, size_t len, struct bytes topic)
     return bytes_eq((struct bytes){pattern, len}, topic);
 }
 
+/* "a, b" and what the configuration makes of an array: ["a","b"]. */
+static const char SEPARATORS[] = ", []\"";
+
 static bool is_compacted(const struct settings *s, struct bytes topic)
 {
     for (const char *p = s->compact; *p;) {
-        p += strspn(p, ", ");
-        size_t len = strcspn(p, ", ");
+        p += strspn(p, SEPARATORS);
+        size_t len = strcspn(p, SEPARATORS);
         if (len > 0 && pattern_matches(p, len, topic))
             return true;
         p += len;

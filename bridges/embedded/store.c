@@ -23,7 +23,7 @@ static const struct {
     int error;
     const char *text;
 } FAILURES[] = {
-    {SQLITE_FULL, ENOSPC, "the disk is full or max_bytes is reached"},
+    {SQLITE_FULL, ENOSPC, "the disk is full or max_bytes is reached"}, /* first: see no_room */
     {SQLITE_BUSY, EBUSY, "another process has the log locked"},
     {SQLITE_LOCKED, EBUSY, "another process has the log locked"},
     {SQLITE_CORRUPT, EBADMSG, "the file is damaged"},
@@ -43,10 +43,12 @@ int store_fail(struct store *s, int rc)
     for (size_t i = 0; i < sizeof FAILURES / sizeof *FAILURES; i++) {
         if (FAILURES[i].code != (rc & 0xff))
             continue;
-        /* SQLite calls a full disk an I/O error where it cannot extend its shared memory. */
-        bool no_room = FAILURES[i].code == SQLITE_IOERR && sqlite3_system_errno(s->db) == ENOSPC;
+        /* SQLite calls a full disk an I/O error where it cannot make its shared memory larger. */
+        bool no_room = rc == SQLITE_IOERR_SHMSIZE ||
+                       (FAILURES[i].code == SQLITE_IOERR && sqlite3_system_errno(s->db) == ENOSPC);
         int error = no_room ? ENOSPC : FAILURES[i].error;
-        snprintf(s->reason, sizeof s->reason, "%s (%s)", FAILURES[i].text, sqlite3_errmsg(s->db));
+        snprintf(s->reason, sizeof s->reason, "%s (%s)", no_room ? FAILURES[0].text : FAILURES[i].text,
+                 sqlite3_errmsg(s->db));
         return -error;
     }
     snprintf(s->reason, sizeof s->reason, "the log failed (%s)", sqlite3_errmsg(s->db));

@@ -11,6 +11,7 @@
 /* A record's row id is its partition's slot and its offset, so that one integer key orders them all. */
 enum { STORE_OFFSET_BITS = 44 };
 #define STORE_OFFSET_MAX (((int64_t)1 << STORE_OFFSET_BITS) - 1)
+#define STORE_SLOT_MAX (INT64_MAX >> STORE_OFFSET_BITS)
 /* Every so many offsets a mark keeps the largest time so far: finding a time reads at most that many records. */
 enum { STORE_MARK_EVERY = 1024 };
 /* What a record costs besides its bytes, for retention by size. */

@@ -113,6 +113,8 @@ static int insert_topic(struct store *s, struct bytes name, const struct store_p
     int64_t id = sqlite3_last_insert_rowid(s->db);
     for (int64_t i = 0; r == 0 && i < policy->partitions; i++)
         r = store_run(s, ST_PARTITION_INSERT, "ii", id, i);
+    if (r == 0 && sqlite3_last_insert_rowid(s->db) > STORE_SLOT_MAX)
+        return store_refuse(s, -EMFILE, "the log has as many partitions as it may have");
     return r;
 }
 

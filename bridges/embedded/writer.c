@@ -43,7 +43,7 @@ static bool refuse(struct publish *p, int error)
         const char *reason;
     } REFUSALS[] = {
         {-EINVAL, "a topic's name has 1 to 249 bytes, none of them zero"},
-        {-EMFILE, "the log has as many topics as it may have"},
+        {-EMFILE, "the log has as many topics or partitions as it may have"},
         {-EMSGSIZE, "the record is too large"},
         {-EOVERFLOW, "the partition has used all its offsets"},
     };

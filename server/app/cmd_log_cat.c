@@ -9,7 +9,7 @@
 #include "utf8.h"
 #include "util/base64.h"
 
-enum { FOLLOW_US = 100000 };
+enum { FOLLOW_US = 100000, SLICE_BYTES = 1 << 20 };
 
 struct cat {
     struct cmdlog_target target;
@@ -20,7 +20,7 @@ struct cat {
     int64_t left; /* records still to print */
     int64_t *next; /* offset a partition */
     int32_t partition;
-    struct buf line;
+    struct buf lines; /* of a slice */
 };
 
 /* ---- one record ---- */
@@ -59,7 +59,7 @@ static void put_headers_json(struct buf *out, struct bytes encoded)
 
 static void put_record_json(struct cat *c, const struct store_record *r)
 {
-    struct buf *out = &c->line;
+    struct buf *out = &c->lines;
     buf_append_str(out, "{");
     put_json(out, "topic", bytes_of(c->topic->name));
     buf_printf(out, ",\"partition\":%d,\"offset\":%lld,\"time_ms\":%lld,", c->partition, (long long)r->offset,
@@ -79,23 +79,22 @@ static void put_record_text(struct cat *c, const struct store_record *r)
     char date[32];
     gmtime_r(&seconds, &tm);
     strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &tm);
-    buf_printf(&c->line, "%d:%lld\t%s.%03dZ\t", c->partition, (long long)r->offset, date, (int)(r->time_ms % 1000));
-    cmdlog_put_text(&c->line, r->key, "-");
-    buf_append_str(&c->line, "\t");
-    cmdlog_put_text(&c->line, r->payload, "(deleted)");
-    buf_append_str(&c->line, "\n");
+    buf_printf(&c->lines, "%d:%lld\t%s.%03dZ\t", c->partition, (long long)r->offset, date, (int)(r->time_ms % 1000));
+    cmdlog_put_text(&c->lines, r->key, "-");
+    buf_append_str(&c->lines, "\t");
+    cmdlog_put_text(&c->lines, r->payload, "(deleted)");
+    buf_append_str(&c->lines, "\n");
 }
 
 static bool on_record(void *arg, const struct store_record *r)
 {
     struct cat *c = arg;
-    c->line.len = 0;
     if (c->json)
         put_record_json(c, r);
     else
         put_record_text(c, r);
     c->next[c->partition] = r->offset + 1;
-    return fwrite(c->line.data, 1, c->line.len, stdout) == c->line.len && --c->left > 0;
+    return --c->left > 0 && c->lines.len < SLICE_BYTES;
 }
 
 /* ---- all of them ---- */
@@ -109,6 +108,9 @@ static int print_partition(struct cat *c)
     while (r == 0 && c->left > 0 && c->next[c->partition] > before && !ferror(stdout)) {
         before = c->next[c->partition];
         r = store_read(s, p, before, p->now.next - 1, CMDLOG_SLICE, on_record, c);
+        /* After the read: who pages through the output must not keep the server from clearing its WAL. */
+        fwrite(buf_bytes(&c->lines).data, 1, c->lines.len, stdout);
+        c->lines.len = 0;
     }
     return r;
 }
@@ -197,7 +199,7 @@ int cmdlog_cat(int argc, char **argv)
     if (exit == 0)
         exit = cat(&c, name, partition);
     free(c.next);
-    buf_done(&c.line);
+    buf_done(&c.lines);
     cmdlog_done(&c.target);
     return exit;
 }

@@ -402,7 +402,7 @@ static void retention_and_compaction_run_in_the_background(void **state)
     struct world w;
     struct reading r;
     world_open_with(&w, &(struct open_with){.options = {{"retention_bytes", "10000"},
-                                                        {"compact", "other, state*"},
+                                                        {"compact", "[\"other\",\"state*\"]"},
                                                         {"compact_lag", "0"}}});
     publish_many(&w, "plain", 0, 2000);
     struct receipt receipts[300];

@@ -598,6 +598,22 @@ static void a_folder_that_cannot_be_made_is_named(void **state)
     assert_non_null(strstr(error, "cannot create the folder"));
 }
 
+/* A record's number in the file has 19 bits for its partition; here all but three are taken. */
+static void the_number_of_partitions_is_bounded(void **state)
+{
+    (void)state;
+    store_close(open_store());
+    execute("INSERT INTO partitions VALUES((1 << 19) - 4, 99, 0, 1, 1, 0, 0, 0, 1)");
+    struct store *s = open_store();
+    struct store_topic *t;
+    assert_int_equal(store_topic_ensure(s, BYTES_LIT("four"), &(struct store_policy){.partitions = 4}, &t), -EMFILE);
+    assert_int_equal(store_topic_find(s, BYTES_LIT("four"), &t), -ENOENT);
+    t = topic_with(s, "three", (struct store_policy){.partitions = 3});
+    assert_int_equal(append(s, &t->partitions[2], 1, NULL, "x"), 1);
+    assert_content(s, &t->partitions[2], "1=x ");
+    store_close(s);
+}
+
 /* ---- pure parts ---- */
 
 static void keys_go_where_kafkas_clients_send_them(void **state)
@@ -672,6 +688,7 @@ int main(void)
         TEST(what_is_no_log_is_refused_and_left_alone),
         TEST(a_damaged_file_is_refused_at_open),
         TEST(a_folder_that_cannot_be_made_is_named),
+        TEST(the_number_of_partitions_is_bounded),
         cmocka_unit_test(keys_go_where_kafkas_clients_send_them),
         cmocka_unit_test(headers_survive_and_damaged_ones_do_not_mislead),
     };
