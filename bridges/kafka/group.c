@@ -132,7 +132,8 @@ static void assignment_done(struct job *job)
     for (int i = 0; i < a->list->cnt; i++)
         if (!sub->bridge->closing)
             begin_partition(sub, a->list->elems[i].partition, a->list->elems[i].offset, &a->infos[i]);
-    put_in_force(sub, a->list);
+    if (sub->client->rk) /* NULL: close() did not wait for us */
+        put_in_force(sub, a->list);
     rd_kafka_topic_partition_list_destroy(a->list);
     free(a->infos);
     free(a);
@@ -189,7 +190,7 @@ static void take_revoked(struct sub *sub, struct rebalance *r)
 void group_process(struct sub *sub)
 {
     struct rebalance *r;
-    while (!sub->assigning && (r = sub->rebalances)) {
+    while (sub->client->rk && !sub->assigning && (r = sub->rebalances)) {
         sub->rebalances = r->next;
         if (!sub->rebalances)
             sub->rebalances_tail = &sub->rebalances;
@@ -217,6 +218,8 @@ void group_ack(struct sub *sub, int32_t id, int64_t offset)
 void group_commit(struct sub *sub)
 {
     sub->acked_since_commit = 0;
+    if (sub->fatal)
+        return;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(sub->partition_count);
     for (int32_t id = 0; id < sub->partition_count; id++) {
         struct partition *p = &sub->partitions[id];

@@ -206,6 +206,7 @@ struct sub {
     bool caught_up, paused;
     struct flow flow;
     char problem[REASON_SIZE]; /* why the bridge is degraded because of this subscription, or "" */
+    bool fatal;                /* and that stays */
 
     /* group */
     bool subscribed, assigning, had_assignment;
@@ -220,6 +221,8 @@ int sub_open(struct bridge *b, const struct bridge_subscription *s, void *cookie
 void sub_tick(struct sub *sub, uint64_t now_ms);
 void sub_ask_now(struct sub *sub);
 void sub_set_problem(struct sub *sub, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* librdkafka has given this handle up. */
+void sub_set_fatal(struct sub *sub, const char *text);
 struct partition *sub_partition(struct sub *sub, int32_t id);
 /* Makes room for partitions 0 to count-1. */
 void sub_grow(struct sub *sub, int32_t count);

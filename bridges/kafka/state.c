@@ -50,7 +50,7 @@ static enum bridge_state compute(struct bridge *b, char reason[REASON_SIZE])
     if (!trouble)
         return BRIDGE_READY;
     snprintf(reason, REASON_SIZE, "%s", trouble->problem);
-    return BRIDGE_DEGRADED;
+    return trouble->fatal ? BRIDGE_FAILED : BRIDGE_DEGRADED;
 }
 
 void state_update(struct bridge *b)
@@ -61,7 +61,7 @@ void state_update(struct bridge *b)
     if (b->closing)
         return;
     bool same = b->state_told && state == b->state;
-    if (same && (strcmp(reason, b->reason) == 0 || now < b->reason_at_ms + REASON_QUIET_MS))
+    if (same && (strcmp(reason, b->reason) == 0 || (b->reason[0] && now < b->reason_at_ms + REASON_QUIET_MS)))
         return;
     b->state_told = true;
     b->state = state;
@@ -102,7 +102,9 @@ static void done(struct job *job)
     struct state_query *q = CONTAINER(job, struct state_query, job);
     struct bridge *b = q->bridge;
     b->asking = false;
-    if (!q->error) {
+    if (b->closing) {
+        b->ask_at_ms = UINT64_MAX;
+    } else if (!q->error) {
         answered(b, q->cluster_id);
     } else {
         b->answering = false;
@@ -158,6 +160,16 @@ static bool is_credential_error(rd_kafka_resp_err_t error)
            error == RD_KAFKA_RESP_ERR_UNSUPPORTED_SASL_MECHANISM;
 }
 
+/* A producer is replaced; a group member that was fenced off has lost its place to another one for good. */
+static void take_fatal(struct client *client, const char *text)
+{
+    if (client == client->bridge->producer) {
+        producer_replace(client->bridge);
+    } else if (client->group) {
+        sub_set_fatal(client->group, text);
+    }
+}
+
 void state_error(struct client *client, rd_kafka_event_t *event)
 {
     struct bridge *b = client->bridge;
@@ -165,10 +177,7 @@ void state_error(struct client *client, rd_kafka_event_t *event)
     const char *text = rd_kafka_event_error_string(event);
     if (rd_kafka_event_error_is_fatal(event)) {
         state_note(b, LOG_LEVEL_ERROR, "FATAL", text);
-        if (client == b->producer)
-            producer_replace(b);
-        else
-            remember(b->failure, text);
+        take_fatal(client, text);
     } else if (error == RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN) {
         state_suspect(b);
     } else if (is_credential_error(error) || (error == RD_KAFKA_RESP_ERR__SSL && !b->answered_once)) {

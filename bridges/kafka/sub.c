@@ -84,9 +84,18 @@ void sub_grow(struct sub *sub, int32_t count)
 void sub_set_problem(struct sub *sub, const char *fmt, ...)
 {
     va_list args;
+    if (sub->fatal)
+        return;
     va_start(args, fmt);
     vsnprintf(sub->problem, sizeof sub->problem, fmt, args);
     va_end(args);
+    state_update(sub->bridge);
+}
+
+void sub_set_fatal(struct sub *sub, const char *text)
+{
+    snprintf(sub->problem, sizeof sub->problem, "topic \"%s\": %s", sub->topic, text);
+    sub->fatal = true;
     state_update(sub->bridge);
 }
 
@@ -273,6 +282,9 @@ static void take_error(struct sub *sub, const rd_kafka_message_t *message)
         if (p)
             p->restart = true;
         sub_ask_now(sub);
+        break;
+    case RD_KAFKA_RESP_ERR__FATAL:
+        sub_set_fatal(sub, rd_kafka_message_errstr(message));
         break;
     case RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED:
     case RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED:

@@ -590,6 +590,12 @@ static const struct bridge_ops *load(const char *path)
     return entry ? entry() : NULL;
 }
 
+static void options_free(struct bridge_option *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free((char *)options[i].name);
+}
+
 static int report_failure(const char *what, int error, const char *message)
 {
     event_begin(what, NULL);
@@ -609,6 +615,39 @@ static void subscriptions_free(void)
     }
 }
 
+static int check(struct bridge_open *open)
+{
+    char error[512] = "";
+    int r = ops->check ? ops->check(open, error, sizeof error) : 0;
+    return report_failure("checked", r, error);
+}
+
+static int run(struct bridge_open *open)
+{
+    char error[512] = "";
+    uv_prepare_t before_wait;
+    loop = open->loop = uv_default_loop();
+    uv_prepare_init(loop, &before_wait);
+    uv_prepare_start(&before_wait, on_before_wait);
+    uv_unref((uv_handle_t *)&before_wait);
+    int r = ops->open(open, &bridge, error, sizeof error);
+    if (r == 0) {
+        uv_pipe_init(loop, &input, 0);
+        uv_pipe_open(&input, 0);
+        uv_read_start((uv_stream_t *)&input, on_alloc, on_input);
+    }
+    uv_run(loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&before_wait, NULL);
+    uv_run(loop, UV_RUN_DEFAULT);
+    int left = uv_loop_close(loop);
+    if (r < 0)
+        return report_failure("open_failed", r, error);
+    if (left < 0)
+        return report_failure("handles_left", left, uv_strerror(left));
+    flush_out();
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
     struct bridge_option options[OPTIONS_MAX];
@@ -616,37 +655,13 @@ int main(int argc, char **argv)
         .name = "probe", .servers = "127.0.0.1", .node_id = "probe", .options = options,
         .publish_timeout_ms = 10000, .publish_queue = 100000, .host_ops = &host_ops, .host = &open,
     };
-    char error[512] = "";
     if (argc < 2 || !(ops = load(argv[1])))
         return 64;
     log_setup(LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
-    bool check = parse(argc, argv, &open, options);
-    if (check) {
-        int r = ops->check ? ops->check(&open, error, sizeof error) : 0;
-        return report_failure("checked", r, error);
-    }
-    loop = open.loop = uv_default_loop();
-    uv_prepare_t before_wait;
-    uv_prepare_init(loop, &before_wait);
-    uv_prepare_start(&before_wait, on_before_wait);
-    uv_unref((uv_handle_t *)&before_wait);
-    int r = ops->open(&open, &bridge, error, sizeof error);
-    if (r < 0)
-        return report_failure("open_failed", r, error);
-    uv_pipe_init(loop, &input, 0);
-    uv_pipe_open(&input, 0);
-    uv_read_start((uv_stream_t *)&input, on_alloc, on_input);
-    uv_run(loop, UV_RUN_DEFAULT);
-    uv_close((uv_handle_t *)&before_wait, NULL);
-    uv_run(loop, UV_RUN_DEFAULT);
-    int left = uv_loop_close(loop);
-    if (left < 0)
-        return report_failure("handles_left", left, uv_strerror(left));
+    int result = parse(argc, argv, &open, options) ? check(&open) : run(&open);
     subscriptions_free();
-    for (size_t i = 0; i < open.option_count; i++)
-        free((char *)options[i].name);
+    options_free(options, open.option_count);
     buf_done(&in);
-    flush_out();
     buf_done(&out);
-    return 0;
+    return result;
 }

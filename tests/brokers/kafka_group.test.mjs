@@ -146,4 +146,20 @@ describe('kafka groups', { skip }, () => {
     }
     await a.close();
   });
+
+  test('a static member that another one has replaced says so and stays failed', async () => {
+    await kafka.createTopic('fenced', 1);
+    const a = probe('a', { options: { 'group.instance.id': 'one' } });
+    a.subscribe('s', { topic: 'fenced', group: 'g8', from: 'earliest', ack: true });
+    await publish(a, 'fenced', 0, 1);
+    await a.received('s', 1);
+    const b = probe('b', { options: { 'group.instance.id': 'one' } });
+    b.subscribe('s', { topic: 'fenced', group: 'g8', from: 'earliest' });
+    assert.match((await a.reached('failed', 30000)).reason, /"fenced".*fenced by other consumer/i);
+    await publish(b, 'fenced', 1, 1);
+    await b.received('s', 1);
+    assert.equal(a.state.state, 'failed');
+    await a.close();
+    await b.close();
+  });
 });

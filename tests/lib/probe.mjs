@@ -46,7 +46,8 @@ export class Probe {
     this.counter = 0;
     const args = probeArguments(driver, settings);
     if (settings.check) args.push('--check');
-    this.child = spawn(join(buildDir, 'tests', 'bridge_probe'), args, { stdio: ['pipe', 'pipe', 'pipe'] });
+    const env = { TSAN_OPTIONS: `suppressions=${join(root, 'tests/brokers/tsan.supp')}`, ...process.env };
+    this.child = spawn(join(buildDir, 'tests', 'bridge_probe'), args, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.exit = new Promise((done) => this.child.on('close', (code, signal) => {
       this.exited = { code, signal };
       this.wake();
