@@ -44,8 +44,8 @@ static struct bytes *find_slot(struct members *m, struct bytes raw_name)
     return json_name_is(raw_name, "id") ? &m->id : NULL;
 }
 
-/* The payload's string may hold \u0000 and is checked by its own rules later, hence JSON_RFC for the envelope; objects in
- * it are checked strictly below. */
+/* The envelope is checked by JSON_RFC: a payload string may hold \u0000 and has rules of its own. Other payloads are
+ * checked strictly in read_payload(). */
 static int read_members(struct json_cursor *c, struct members *m)
 {
     struct json_member member;

@@ -1,6 +1,7 @@
 /* The typed wire: the message format of kratos-transport's WebSocket server, plus ids, positions and control types.
  *
- * Binary: little-endian uint32 type, then the payload (codec output). An empty payload is valid; less than 4 bytes is not.
+ * Binary: little-endian uint32 type, then the payload (codec output). An empty payload is valid, less than 4 bytes is
+ * not.
  *     valid:   01 00 00 00 7b 7d            type 1, payload {}
  *     invalid: 01 00 00
  * Text: a JSON object. `payload` is a string that holds the codec output, or, for clients that send it so, an object.
@@ -20,15 +21,15 @@ enum {
     TYPED_ERROR = 0xffffffffu,        /* {"id"?,"type"?,"error":{"code","message","temporary"}} */
     TYPED_OK = 0xfffffffeu,           /* {"id"?,"ok":{"partition"?,"offset"?,"epoch"?}} */
     TYPED_SUBSCRIBE = 0xfffffffdu,    /* client: {"channel","epoch"?,"offset"?,"history"?} */
-    TYPED_SUBSCRIBED = 0xfffffffcu,   /* {"channel","epoch","offset","recovered"?,"publications":n} then those, then live */
+    TYPED_SUBSCRIBED = 0xfffffffcu,   /* {"channel","epoch","offset","recovered"?,"publications":n}, those, then live */
     TYPED_UNSUBSCRIBE = 0xfffffffbu,  /* client: {"channel"} */
-    TYPED_UNSUBSCRIBED = 0xfffffffau, /* {"channel","code","reason"}; code 2500: subscribe again with the last position */
+    TYPED_UNSUBSCRIBED = 0xfffffffau, /* {"channel","code","reason"}; code 2500: come back with the last position */
     TYPED_PUBLISH = 0xfffffff9u,      /* client: {"channel","key"?,"data"} where the namespace allows it */
     TYPED_GAP = 0xfffffff8u,          /* {"channel","first","last"}: offsets that this session did not get */
     TYPED_JOIN = 0xfffffff7u,         /* {"channel","session","user","name"?} */
     TYPED_LEAVE = 0xfffffff6u,        /* the same */
-    TYPED_PRESENCE = 0xfffffff5u,     /* client: {"channel"}; answer {"channel","presence":[{"session","user","name"?}]} */
-    TYPED_PING = 0xfffffff4u,         /* client: {} ; answered by TYPED_OK: for pages that cannot send WebSocket pings */
+    TYPED_PRESENCE = 0xfffffff5u,     /* client: {"channel"}; answer {"channel","presence":[as in JOIN]} */
+    TYPED_PING = 0xfffffff4u,         /* client: {} ; answered by TYPED_OK: pages cannot send WebSocket pings */
 };
 
 enum typed_form {
@@ -63,6 +64,7 @@ struct typed_envelope {
 /* Appends one message, without WebSocket header. TEXT_OBJECT needs a payload that is one JSON value; when it is not
  * valid JSON it is written as a string, and when it is absent (data NULL) as null. Bytes that are not UTF-8 become
  * U+FFFD in the text forms. In binary form id, channel and offset are left out. */
-CRIER_API void typed_encode(struct buf *out, enum typed_form form, const struct typed_envelope *e, struct bytes payload);
+CRIER_API void typed_encode(struct buf *out, enum typed_form form, const struct typed_envelope *e,
+                            struct bytes payload);
 
 #endif

@@ -39,11 +39,12 @@ static uint32_t next_char(const char *s, size_t *at)
     return point;
 }
 
-/* C0, DEL and C1 controls, line separators, and the invisible characters that hide or reorder what stands beside them. */
+/* C0, DEL and C1 controls, line separators, and invisible characters that hide or reorder what stands beside them. */
 static bool is_deceiving(uint32_t c)
 {
     static const uint32_t ranges[][2] = {
-        {0x00, 0x1f}, {0x7f, 0x9f}, {0x200b, 0x200b}, {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff},
+        {0x00, 0x1f},     {0x7f, 0x9f},     {0x200b, 0x200b}, {0x200e, 0x200f},
+        {0x2028, 0x202e}, {0x2066, 0x2069}, {0xfeff, 0xfeff},
     };
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++)
         if (c >= ranges[i][0] && c <= ranges[i][1])

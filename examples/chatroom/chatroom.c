@@ -58,7 +58,8 @@ static void member_init(struct member *m, struct crier_session *s)
 {
     char reason[CHAT_REASON_BYTES], name[CHAT_NAME_BYTES];
     chat_rate_init(&m->rate, clock_ms(CLOCK_MONOTONIC));
-    if (!crier_session_query(s, "client", m->client, sizeof m->client) || !chat_token_valid(m->client, strlen(m->client)))
+    bool named = crier_session_query(s, "client", m->client, sizeof m->client);
+    if (!named || !chat_token_valid(m->client, strlen(m->client)))
         m->client[0] = 0;
     if (crier_session_query(s, "name", name, sizeof name))
         chat_name_clean(name, strlen(name), settings.limits.name_chars, m->name, reason);
@@ -122,8 +123,8 @@ static void set_sender(struct chat_message *message, const struct member *m, con
         memcpy(message->sender, m->name, sizeof m->name);
 }
 
-/* Unique for the client over its reconnects: neither another user nor another client can use up this one's ids. Ids of a
- * client without ?client= count within its session. */
+/* Unique for the client over its reconnects: neither another user nor another client can use up this one's ids. Those of
+ * a client without ?client= count within its session. */
 static void scope_id(char out[MESSAGE_ID_BYTES], struct crier_session *s, const struct member *m, const char *id)
 {
     const char *user = crier_session_user(s);
@@ -201,7 +202,8 @@ static int read_number(struct crier *c, const char *key, int64_t min, int64_t ma
     errno = 0;
     long long value = strtoll(text, &end, 10);
     if (errno || end == text || *end || value < min || value > max) {
-        crier_module_fail(c, "%s: \"%s\" is not allowed, allowed: %lld to %lld", key, text, (long long)min, (long long)max);
+        crier_module_fail(c, "%s: \"%s\" is not allowed, allowed: %lld to %lld", key, text, (long long)min,
+                          (long long)max);
         return -EINVAL;
     }
     *ret = value;

@@ -115,7 +115,8 @@ static void strict_rules_refuse_what_programs_cannot_hold(void **state)
 static void every_cut_of_a_valid_text_is_refused(void **state)
 {
     (void)state;
-    static const char text[] = "{\"a\":[1.5e3,\"\\ud83d\\ude00\xe2\x82\xac\",{\"b\":[true,false,null]}],\"c\":\"\\\\\"}";
+    static const char text[] = "{\"a\":[1.5e3,\"\\ud83d\\ude00\xe2\x82\xac\",{\"b\":[true,false,null]}],"
+                               "\"c\":\"\\\\\"}";
     for (size_t len = 0; len < sizeof text - 1; len++) {
         char *exact = xmalloc(len);
         memcpy(exact, text, len);
@@ -196,7 +197,8 @@ static void strings_are_unescaped(void **state)
 }
 
 static const char object[] =
-    "{\"s\":\"a\\tb\",\"i\":-12,\"t\":true,\"f\":false,\"n\":null,\"o\":{\"i\":9},\"r\":1.5,\"big\":9223372036854775808,\"e\":\"\"}";
+    "{\"s\":\"a\\tb\",\"i\":-12,\"t\":true,\"f\":false,\"n\":null,\"o\":{\"i\":9},"
+    "\"r\":1.5,\"big\":9223372036854775808,\"e\":\"\"}";
 
 static void getters_find_values_of_their_type(void **state)
 {

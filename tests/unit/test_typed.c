@@ -240,7 +240,8 @@ static void a_null_id_is_no_id(void **state)
     CLEANUP_BUF scratch = BUF_INIT;
     struct typed_message m = {0};
     const char *reason = NULL;
-    assert_int_equal(typed_decode(true, BYTES_LIT("{\"type\":1,\"id\":null,\"payload\":null}"), 8, &scratch, &m, &reason), 0);
+    struct bytes text = BYTES_LIT("{\"type\":1,\"id\":null,\"payload\":null}");
+    assert_int_equal(typed_decode(true, text, 8, &scratch, &m, &reason), 0);
     assert_null(m.id.data);
     assert_true(bytes_eq_str(m.payload, "null"));
 }
@@ -265,7 +266,8 @@ static void a_payload_string_may_hold_nul(void **state)
     CLEANUP_BUF scratch = BUF_INIT;
     struct typed_message m = {0};
     const char *reason = NULL;
-    assert_int_equal(typed_decode(true, BYTES_LIT("{\"type\":1,\"payload\":\"a\\u0000b\"}"), 8, &scratch, &m, &reason), 0);
+    struct bytes text = BYTES_LIT("{\"type\":1,\"payload\":\"a\\u0000b\"}");
+    assert_int_equal(typed_decode(true, text, 8, &scratch, &m, &reason), 0);
     assert_true(bytes_eq(m.payload, BYTES_LIT("a\0b")));
 }
 
