@@ -220,3 +220,11 @@ test('modules: the example compiles, loads and does what the page says', async (
   assert.deepEqual(best.json, { best: 120 });
   await assert.rejects(server.typed({ path: '/ws?format=object' }), { status: 403 });
 });
+
+test('dependencies: the page names every package that the scripts install, and no other', () => {
+  const lists = [...read('scripts/packages.sh').matchAll(/^packages_(?:run|test)=\((.*?)^\)/gms)].flatMap((m) => m[1].trim().split(/\s+/));
+  const rows = docs('dependencies').split('\n').filter((line) => /^\| `/.test(line)).map((line) => line.split('|')[1]);
+  const named = rows.flatMap((cell) => [...cell.matchAll(/`([\w.+-]+)`/g)].map((m) => m[1]));
+  assert.ok(lists.length > 20);
+  assert.deepEqual(named.sort(), lists.sort());
+});
