@@ -70,6 +70,10 @@ static void send_transfer(struct transfer *t)
         .header_count = t->header_count,
         .qos = (int)r->config->qos,
     };
+    if (!r->to->bridge) { /* closed before the bridge that this one came from: that one keeps the record */
+        t->state = TRANSFER_FAILED;
+        return;
+    }
     t->state = TRANSFER_SENT;
     r->to->ops->publish(r->to->bridge, &m, t);
 }

@@ -206,7 +206,7 @@ static void on_read(struct bridge_reader *reader, const struct bridge_read_resul
 static bool read_next(struct resume *r)
 {
     const struct bridge_instance *b = r->source->bridge;
-    if (r->rounds++ == READ_ROUNDS || b->state != BRIDGE_READY)
+    if (r->rounds++ == READ_ROUNDS || !b->bridge || b->state != BRIDGE_READY)
         return false;
     const struct bridge_read read = {
         .topic = r->partition->topic,
