@@ -56,7 +56,7 @@ static void start_at(struct sub *sub, int32_t id, int64_t offset, const struct p
     sub_set_problem(sub, "topic \"%s\" partition %d: %s", sub->topic, (int)id, rd_kafka_err2str(rd_kafka_last_error()));
 }
 
-/* What appeared after the subscription is read from its beginning: nothing that was written before we noticed is lost. */
+/* What appeared after the subscription is read from its beginning: nothing written before we noticed is lost. */
 static int64_t first_offset(const struct sub *sub, int32_t id, const struct partition_info *info)
 {
     if (sub->from == BRIDGE_FROM_TIME)
@@ -138,7 +138,11 @@ void fanout_lost(struct sub *sub)
             b->host_ops->on_revoked(sub->cookie, bytes_of(sub->topic), id);
     /* The topic is asked for on the same lane: what starts later starts after this. */
     struct stop *stop = xcalloc(1, sizeof *stop);
-    *stop = (struct stop){.job = {.work = stop_work, .done = stop_done}, .rkt = sub->rkt, .count = sub->partition_count};
+    *stop = (struct stop){
+        .job = {.work = stop_work, .done = stop_done},
+        .rkt = sub->rkt,
+        .count = sub->partition_count,
+    };
     sub->partition_count = 0;
     sub->initial_count = 0;
     bridge_submit(b, &b->control, &stop->job);

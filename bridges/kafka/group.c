@@ -253,7 +253,7 @@ void group_commit_done(struct sub *sub, rd_kafka_event_t *event)
 
 /* ---- pause ---- */
 
-/* The member has to go on polling, or the group throws it out: so librdkafka stops the fetching, not we the draining. */
+/* The member has to go on polling, or the group throws it out: librdkafka stops fetching, not we draining. */
 void group_set_paused(struct sub *sub, bool paused)
 {
     rd_kafka_topic_partition_list_t *list = NULL;

@@ -85,7 +85,7 @@ struct client {
 
 struct client *client_open(struct bridge *b, enum role role, const char *group, bool earliest, const char *topic,
                            char *error, size_t error_size);
-/* Stops watching and destroys the librdkafka handle on its lane, with what the subscriptions and the reader on it hold. */
+/* Stops watching and destroys the librdkafka handle on its lane, with what subscriptions and readers hold of it. */
 void client_retire(struct client *client);
 /* Errors, log lines and answers to commits; the producer's delivery reports have a drain of their own. */
 void client_handle_event(struct client *client, rd_kafka_event_t *event);
