@@ -2,12 +2,14 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "util/clock.h"
 
 enum {
     WAL_FRAMES_IDLE = 1000, /* checkpointed when nothing else is to be done */
     WAL_FRAMES_BUSY = 4000, /* checkpointed between two transactions */
+    WAL_BYTES_LONG = 80 << 20, /* more than STORE_WAL_BYTES, which it has when it begins anew */
 };
 
 static const char *const SQL[ST_COUNT] = {
@@ -193,6 +195,14 @@ void store_set_wait(struct store *s, int64_t busy_timeout_ms, bool (*give_up)(vo
     s->settings.busy_timeout_ms = busy_timeout_ms;
     s->settings.give_up = give_up;
     s->settings.give_up_arg = arg;
+}
+
+bool store_wal_is_long(const struct store *s)
+{
+    struct stat st;
+    CLEANUP_BUF name = BUF_INIT;
+    buf_printf(&name, "%s-wal%c", s->settings.path, 0);
+    return stat(name.data, &st) == 0 && st.st_size > WAL_BYTES_LONG;
 }
 
 int store_probe(struct store *s)

@@ -36,7 +36,9 @@ const char *store_reason(const struct store *s);
 int store_changed(struct store *s, bool *ret_changed);
 /* Moves the WAL into the database file when it is long; a shorter one counts as long when `idle`. */
 void store_checkpoint(struct store *s, bool idle);
-/* Writes and syncs a few bytes: does writing work again? */
+/* Other processes have written much, and this one nothing that would have led to a checkpoint. */
+bool store_wal_is_long(const struct store *s);
+/* Writes and syncs a few bytes: does writing work again? How long is the WAL? */
 int store_probe(struct store *s);
 
 /* ---- topics ---- */

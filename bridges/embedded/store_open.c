@@ -77,8 +77,8 @@ static int setup_connection(struct store *s)
 {
     /* secure_delete (a default of Debian) would write zeros over all that retention removes. */
     int r = execute(s, "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;"
-                       "PRAGMA journal_size_limit = 67108864; PRAGMA cache_size = -16384; PRAGMA temp_store = MEMORY;"
-                       "PRAGMA secure_delete = OFF;");
+                       "PRAGMA journal_size_limit = " STORE_WAL_BYTES "; PRAGMA cache_size = -16384;"
+                       "PRAGMA temp_store = MEMORY; PRAGMA secure_delete = OFF;");
     if (r < 0)
         return r;
     sqlite3_wal_hook(s->db, on_wal_commit, s);

@@ -12,6 +12,8 @@
 enum { STORE_OFFSET_BITS = 44 };
 #define STORE_OFFSET_MAX (((int64_t)1 << STORE_OFFSET_BITS) - 1)
 #define STORE_SLOT_MAX (INT64_MAX >> STORE_OFFSET_BITS)
+/* The WAL file is cut to this when it begins anew. */
+#define STORE_WAL_BYTES "67108864"
 /* Every so many offsets a mark keeps the largest time so far: finding a time reads at most that many records. */
 enum { STORE_MARK_EVERY = 1024 };
 /* What a record costs besides its bytes, for retention by size. */

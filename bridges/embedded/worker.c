@@ -124,7 +124,7 @@ static void on_tick(struct worker *w)
 static void on_slow_tick(struct worker *w)
 {
     /* Nothing but a write tells whether writing works again. */
-    if (w->state == BRIDGE_DEGRADED)
+    if (w->state == BRIDGE_DEGRADED || store_wal_is_long(w->store))
         emb_worker_report(w, store_probe(w->store));
     emb_feeds_start(w);
     int r = emb_share_tick(w);
