@@ -135,7 +135,7 @@ int cmdlog_parse_place(const char *option, const char *text, struct cmdlog_place
     else if (config_parse_duration(text, &ago) == 0)
         place.value = clock_wall_ms() - ago;
     else if (config_parse_time(text, &place.value) < 0) {
-        fprintf(stderr, "crier log: --%s %s, allowed: an offset, a time like 2026-01-31T08:00:00Z, or an age like 15m\n",
+        fprintf(stderr, "crier log: --%s %s, allowed: an offset, a time like 2026-01-31T08:00:00Z or an age like 15m\n",
                 option, text);
         return CLI_USAGE;
     }
