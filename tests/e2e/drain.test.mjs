@@ -70,6 +70,17 @@ test('peers that do not answer the close frame do not hold up the end', async (t
   assert.ok(performance.now() - started < 8000 * slowness, `took ${performance.now() - started} ms`);
 });
 
+test('long polls are answered when the server stops', async (t) => {
+  const server = await startCrier({ t, config: { server: { drain_ms: '200ms' } } });
+  const { json } = await server.get('/channels/news');
+  const poll = server.get(`/channels/news?wait=20&since=${json.epoch}:${json.offset}`).catch((error) => error);
+  await sleep(200);
+  const started = performance.now();
+  await server.stop(25000);
+  assert.ok(performance.now() - started < 3000 * slowness, `took ${performance.now() - started} ms`);
+  assert.ok(!((await poll) instanceof Error), String(await poll));
+});
+
 test('SIGINT ends it like SIGTERM', async (t) => {
   const server = await startCrier({ t });
   const client = await server.typed();

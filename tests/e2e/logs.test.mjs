@@ -68,6 +68,7 @@ test('the level holds back what is less important', async (t) => {
 
 test('what is never for production is said loudly', async (t) => {
   const server = await startCrier({ t, config: { debug: { echo: true, insecure: true }, log: { level: 'warn' } } });
+  await server.stop();
   assert.match(server.logs(), /warn .*echo/);
   assert.match(server.logs(), /warn .*insecure/);
 });

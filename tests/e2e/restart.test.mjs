@@ -1,7 +1,7 @@
 // Channels kept by the embedded log: what was acknowledged survives SIGKILL, and clients resume where they were.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { startCrier, until } from '../lib/crier.mjs';
+import { startCrier } from '../lib/crier.mjs';
 
 const config = (more = {}) => ({
   server: { drain_ms: 200 }, limits: { rate_messages: 0 },
@@ -27,6 +27,7 @@ test('history and positions are the same after a clean restart', async (t) => {
   const positions = await publishAll(server, 1, 20);
   const before = await server.api('history', { channel: 'chat:lobby', limit: -1 });
   await server.restart();
+  await server.waitUntilReady();
   const after = await server.api('history', { channel: 'chat:lobby', limit: -1 });
   assert.deepEqual(after, before);
   assert.equal(after.offset, positions.at(-1).offset);
@@ -80,6 +81,7 @@ test('an acknowledgement names partition, offset and epoch, and comes only when 
   assert.ok(position.epoch.length > 0);
   await server.kill();
   await server.start();
+  await server.waitUntilReady();
   const { publications } = await server.api('history', { channel: 'chat:lobby', limit: -1 });
   assert.deepEqual(publications.map((p) => [p.offset, p.data.n]), [[position.offset, 1]]);
 });
@@ -110,7 +112,7 @@ test('the server is ready only when the history is there', async (t) => {
   await publishAll(server, 1, 500);
   await server.kill();
   await server.start();
-  await until(async () => (await server.get('/readyz')).status === 200, 'ready');
+  await server.waitUntilReady();
   const { publications } = await server.api('history', { channel: 'chat:lobby', limit: -1 });
   assert.equal(publications.length, 500);
 });
@@ -122,6 +124,7 @@ test('two hundred publishes at once share few disk syncs and are all there', asy
   assert.equal(new Set(acknowledged.map((a) => a.offset)).size, 200);
   await server.kill();
   await server.start();
+  await server.waitUntilReady();
   const { publications } = await server.api('history', { channel: 'chat:lobby', limit: -1 });
   assert.equal(publications.length, 200);
 });

@@ -208,6 +208,12 @@ export class Crier {
     return reply.json.result;
   }
 
+  /** Waits until /readyz agrees: bridges are there and the history is filled. */
+  async waitUntilReady(ms = 20000) {
+    await until(async () => (await this.get('/readyz')).status === 200, 'ready', ms);
+    return this;
+  }
+
   async metrics() {
     return parseMetrics((await this.get('/metrics')).text);
   }
