@@ -187,6 +187,11 @@ static void on_timeout(uv_timer_t *timer)
     finish_from_log(timer->data);
 }
 
+static bool may_wait(const struct poll *p, const struct loop *l)
+{
+    return p->wait_ms && !atomic_load(&l->app->draining);
+}
+
 static void wait_for_news(struct poll *p, struct loop *l)
 {
     uv_timer_init(&l->uv, &p->timer);
@@ -209,7 +214,7 @@ static void on_hub_answer(struct hub_call *call, void *owner)
     p->asking = false;
     if (!p->request) {
         poll_free(p);
-    } else if (nothing_new && p->wait_ms) {
+    } else if (nothing_new && may_wait(p, owner)) {
         wait_for_news(p, owner);
     } else {
         struct http_request *r = take_request(p);
@@ -267,7 +272,7 @@ void poll_get(struct http_request *r, void *arg)
     p.form->idle_since_ms = uv_now(&l->uv);
     uint64_t first = first_in_log(&p);
     bool nothing_new = p.has_since && first == p.form->log.head;
-    if (first != UINT64_MAX && !(nothing_new && p.wait_ms)) {
+    if (first != UINT64_MAX && !(nothing_new && may_wait(&p, l))) {
         answer_from_log(&p, r, first);
         return;
     }

@@ -156,6 +156,7 @@ static void deliver_drain(struct inbox_message *m, void *owner)
         return;
     }
     net_stop_accepting(l->net);
+    loop_channels_end_waiting(l);
     net_drain(l->net, CLOSE_GOING_AWAY, "shutdown", spread_ms, on_drained, l);
 }
 

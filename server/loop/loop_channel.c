@@ -88,6 +88,13 @@ static void run_waiters(struct channel_form *f)
     }
 }
 
+void loop_channels_end_waiting(struct loop *l)
+{
+    for (struct loop_channel *c = l->channels; c; c = c->hh.next)
+        for (int i = 0; i < FORM_COUNT; i++)
+            run_waiters(&c->forms[i]);
+}
+
 void channel_form_on_block(void *peer, struct frame_block *block)
 {
     struct channel_form *f = peer;

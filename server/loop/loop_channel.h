@@ -98,6 +98,8 @@ void channel_form_answered(struct channel_form *f, const struct hub_subscribe *r
 /* Calls `w->fn` once at the next block, unless stopped before. */
 void channel_form_wait(struct channel_form *f, struct poll_waiter *w);
 void channel_form_stop_waiting(struct poll_waiter *w); /* also when it does not wait */
+/* Calls all that wait on this loop. */
+void loop_channels_end_waiting(struct loop *l);
 /* Begins a subscription; `s` becomes live, or the session hears of the error. */
 void subscription_start(struct subscription *s, const struct subscribe_request *request);
 /* Removes the cursor; frees it now or, while the hub is asked, later. */

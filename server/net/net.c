@@ -157,7 +157,7 @@ void net_stop_accepting(struct net *n)
 
 /* ---- draining ---- */
 
-static bool drain_conn(struct net *n, struct conn *c)
+static bool drain_conn(struct net *n, struct conn *c, uint64_t now)
 {
     if (c->doomed || !c->wsi || c->phase == CONN_LINGER || c->phase == CONN_WS_CLOSING)
         return false;
@@ -165,7 +165,8 @@ static bool drain_conn(struct net *n, struct conn *c)
         ws_close(c->ws, n->drain_code, n->drain_reason);
         return true;
     }
-    if (http_is_idle(c))
+    /* A request that is still coming has the time that sessions have. */
+    if (http_is_idle(c) || (now >= n->drain_end_ms && (c->blocked || !c->http || !c->http->answering)))
         conn_doom(c);
     return false;
 }
@@ -196,7 +197,7 @@ static void on_drain_tick(uv_timer_t *timer)
         struct conn *c = n->conns[i];
         if (c->ws && share == 0)
             continue;
-        if (drain_conn(n, c))
+        if (drain_conn(n, c, now))
             share--;
     }
 }
