@@ -66,6 +66,7 @@ static void answer(struct channel *c, struct hub_subscribe *s, struct frame_bloc
     if (s->session && presence_join(&c->presence, s->session, s->user, s->name))
         announce(c, TYPED_JOIN, s->session);
     s->block = block;
+    s->publications = block ? block->count : 0;
     s->position = channel_position(c);
     memcpy(s->ret_epoch, c->epoch, sizeof s->ret_epoch);
     s->fresh = set_interest(c, s);

@@ -27,6 +27,7 @@ struct hub_subscribe {
     bool recovered;
     char ret_epoch[CHANNEL_EPOCH_SIZE];
     int64_t position;
+    uint32_t publications;     /* that come before what is live */
     struct frame_block *block; /* NULL: nothing missed; the receiver's reference */
     void *arg, *arg2;          /* the caller's */
 };

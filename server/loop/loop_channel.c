@@ -289,6 +289,7 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
         if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position))
             return false;
         result.recovered = true;
+        result.publications = (uint32_t)(f->log.head - cursor);
         metric_add(M_RECOVERIES, 1);
     } else if (q->history || c->ns->keyed) {
         return false;

@@ -140,8 +140,19 @@ static const struct {
     {TYPED_PRESENCE, handle_presence},   {TYPED_PING, handle_ping},
 };
 
+/* The binary form has no room for an id beside the payload; these payloads are JSON, so it may be a member there. */
+static void take_id_of_payload(struct crier_request *r)
+{
+    struct bytes id;
+    if (r->id.data || json_get_raw(r->payload, "id", &id) < 0 || id.len > 128)
+        return;
+    if (id.data[0] == '"' || id.data[0] == '-' || (id.data[0] >= '0' && id.data[0] <= '9'))
+        r->id = id;
+}
+
 void typed_control(struct crier_request *r)
 {
+    take_id_of_payload(r);
     for (size_t i = 0; i < sizeof controls / sizeof *controls; i++) {
         if (controls[i].type == r->type) {
             controls[i].fn(r);

@@ -32,16 +32,20 @@ void typed_send(struct session *s, uint32_t type, struct bytes id, enum crier_co
     session_send(s, buf_bytes(&out));
 }
 
+static bool speaks_binary(const struct session *s)
+{
+    return s->form == FORM_TYPED_BINARY || s->form == FORM_TYPED_PROTOBUF;
+}
+
 /* `member` is "ok":{...} or "error":{...}. The binary form has no room for an id, so the payload carries it there; the
  * text forms carry the member beside the payload, too, for clients that look at the envelope only. */
 static void send_outcome(struct session *s, uint32_t type, struct bytes id, const struct buf *member)
 {
     CLEANUP_BUF payload = BUF_INIT;
     CLEANUP_BUF out = BUF_INIT;
-    bool binary = s->form == FORM_TYPED_BINARY || s->form == FORM_TYPED_PROTOBUF;
 
     buf_append_str(&payload, "{");
-    if (id.data && binary) {
+    if (id.data && speaks_binary(s)) {
         buf_append_str(&payload, "\"id\":");
         buf_append_bytes(&payload, id);
         buf_append_str(&payload, ",");
@@ -100,7 +104,7 @@ static void on_published(struct hub_call *call, void *owner)
 
     if (s && p->error != CRIER_OK)
         typed_reply_error(s, id, p->error, p->detail);
-    else if (s && reply->has_id)
+    else if (s && (reply->has_id || speaks_binary(s))) /* the binary form has no ids to ask with */
         typed_reply_stored(s, id, p->partition, p->offset, p->epoch);
     free(reply);
     hub_publish_free(p);

@@ -339,7 +339,7 @@ static void on_subscribed(struct session *s, struct subscription *sub, const str
     buf_printf(&json, ",\"epoch\":\"%s\",\"offset\":%lld", result->ret_epoch, (long long)result->position);
     if (result->has_position)
         buf_printf(&json, ",\"recovered\":%s", result->recovered ? "true" : "false");
-    buf_printf(&json, ",\"publications\":%u}", result->block ? result->block->count : 0);
+    buf_printf(&json, ",\"publications\":%u}", result->publications);
     typed_take_subscribe_id(s, channel, &id);
     typed_send(s, TYPED_SUBSCRIBED, id.len ? buf_bytes(&id) : BYTES_NULL, CRIER_JSON, buf_bytes(&json));
 }
