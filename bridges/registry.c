@@ -76,7 +76,7 @@ static int fail_missing(const char *name, const char *driver_dir, char *error, s
         return -ENOENT;
     }
     if (known) {
-        snprintf(error, error_size, "not built: needs %s", known->package);
+        snprintf(error, error_size, "not in this build (it would need %s)", known->package);
         return -ENOENT;
     }
     for (size_t i = 0; i < bridge_known_count; i++)

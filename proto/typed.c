@@ -174,6 +174,10 @@ void typed_encode(struct buf *out, enum typed_form form, const struct typed_enve
         buf_append_str(out, ",\"offset\":");
         buf_append_int(out, e->offset);
     }
+    if (e->key.data) {
+        buf_append_str(out, ",\"key\":");
+        json_append_text(out, e->key);
+    }
     buf_append_str(out, ",\"payload\":");
     encode_payload(out, form, payload);
     buf_append_str(out, "}");

@@ -59,6 +59,7 @@ struct typed_envelope {
     struct bytes id;
     struct bytes channel;
     int64_t offset;
+    struct bytes key; /* of a publication in a keyed channel */
 };
 
 /* Appends one message, without WebSocket header. TEXT_OBJECT needs a payload that is one JSON value; when it is not

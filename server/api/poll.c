@@ -317,6 +317,22 @@ static enum crier_error may_publish(struct http_request *r, const struct config 
     return CRIER_ERR_PERMISSION_DENIED;
 }
 
+/* Clients without a name of their own share an id only within their address. */
+static char *scoped_message_id(struct http_request *r)
+{
+    struct bytes id = http_header_get(r, "idempotency-key");
+    CLEANUP_BUF scoped = BUF_INIT;
+    if (id.len == 0 || id.len > 128)
+        return NULL;
+    buf_append_str(&scoped, api_key_valid(r) ? "api" : "rest/");
+    if (!api_key_valid(r))
+        buf_append_bytes(&scoped, http_remote_address(r));
+    buf_append_str(&scoped, "/");
+    buf_append_bytes(&scoped, id);
+    buf_append(&scoped, "", 1);
+    return buf_take(&scoped);
+}
+
 void poll_post(struct http_request *r, void *arg)
 {
     struct loop *l = loop_of_request(r);
@@ -338,9 +354,7 @@ void poll_post(struct http_request *r, void *arg)
         return;
     }
     struct hub_publish *p = hub_publish_new(&l->inbox, channel, http_body(r), on_published);
-    struct bytes id = http_header_get(r, "idempotency-key");
-    if (id.len && id.len <= 128)
-        p->message_id = bytes_dup(id);
+    p->message_id = scoped_message_id(r);
     hub_publish_set_trace(p, http_header_get(r, "traceparent"));
     p->arg = pending_new(r);
     hub_call_post(&l->app->hub, &p->call);

@@ -16,6 +16,7 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->ns = ns;
     c->frame.name = (struct bytes){bytes_dup(name), name.len};
     c->frame.message_type = (uint32_t)ns->type;
+    c->frame.keyed = ns->keyed;
     c->used_ms = clock_mono_ms();
     history_init(&c->history, -1);
     keyed_init(&c->keyed);

@@ -142,7 +142,8 @@ void frame_builder_add(struct frame_builder *b, const struct publication *p)
         transcode(transcode_arg, b->channel->message_type, payload, &transcoded) == 0)
         payload = buf_bytes(&transcoded);
     const struct typed_envelope e = {
-        .type = b->channel->message_type, .id = BYTES_NULL, .channel = b->channel->name, .offset = p->offset};
+        .type = b->channel->message_type, .id = BYTES_NULL, .channel = b->channel->name, .offset = p->offset,
+                                     .key = b->channel->keyed ? publication_key(p) : BYTES_NULL};
     frame_append_typed(&b->bytes, b->form, &e, payload, BYTES_NULL);
     mark(b, p->offset);
 }

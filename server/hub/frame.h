@@ -39,6 +39,7 @@ void frame_block_unref(struct frame_block *b); /* accepts NULL */
 struct frame_channel {
     struct bytes name;
     uint32_t message_type;
+    bool keyed; /* text frames name the key */
 };
 
 /* Collects frames; frame_builder_finish() freezes them. */

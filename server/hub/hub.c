@@ -147,6 +147,7 @@ struct channel *hub_channel(struct hub *hub, struct bytes name, enum crier_error
     }
     if (HASH_COUNT(hub->channels) >= (size_t)hub->config->limits.channels) {
         *ret_error = CRIER_ERR_LIMIT_EXCEEDED;
+        metric_add(M_LIMIT_CHANNELS, 1);
         return NULL;
     }
     c = channel_new(hub, name, ns);

@@ -18,6 +18,7 @@
 /* A message id of a channel: being published (with everyone who waits for it), or done. */
 struct remembered {
     bool done;
+    bool seen; /* came back by the source before the broker's answer */
     struct hub_publish *waiters;
     int32_t partition;
     int64_t offset;
@@ -167,8 +168,14 @@ void publish_note_stored(struct hub *hub, const struct channel *c, struct bytes 
     if (!message_id.data || message_id.len == 0)
         return;
     struct remembered *r = find_remembered(hub->publishes, c->frame.name, message_id);
+    if (r && !r->done) { /* its own answer is still to come; should that be "unknown", this knows better */
+        r->seen = true;
+        r->partition = partition;
+        r->offset = offset;
+        memcpy(r->epoch, c->epoch, sizeof r->epoch);
+    }
     if (r)
-        return; /* the acknowledgement settles it */
+        return;
     r = remember(hub->publishes, c->frame.name, message_id);
     r->done = true;
     r->partition = partition;
@@ -251,7 +258,9 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
     p->partition = receipt->partition;
     p->offset = receipt->offset;
     snprintf(p->epoch, sizeof p->epoch, "%s", epoch);
-    if (op->remembered) {
+    if (op->remembered && op->remembered->seen) {
+        settle(t, op->remembered, CRIER_OK, NULL);
+    } else if (op->remembered) {
         op->remembered->partition = receipt->partition;
         op->remembered->offset = receipt->offset;
         memcpy(op->remembered->epoch, p->epoch, sizeof p->epoch);
@@ -383,8 +392,11 @@ static void run_publish(struct hub *hub, struct hub_call *call)
     if (p->message_id) {
         /* Whether the log has this id already is known only after its history was read. */
         const struct source *s = source_of_channel(hub, bytes_of(p->channel));
-        if (s && !s->caught_up && hub_call_wait(hub, call))
+        if (s && !s->caught_up) {
+            if (!hub_call_wait(hub, call))
+                finish(p, CRIER_ERR_BROKER_UNAVAILABLE, "the log is not readable yet, so a repeated id cannot be told");
             return;
+        }
         struct remembered *r = find_remembered(t, bytes_of(p->channel), bytes_of(p->message_id));
         if (r && r->done) {
             copy_result(p, r);

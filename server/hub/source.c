@@ -68,7 +68,10 @@ static void on_assigned(struct bridge_consumer *consumer, struct bytes topic, in
     s->partition_count = partitions;
     epoch_of_partition(epoch_seed, topic, number, epoch);
     struct partition *p = find_partition(s, topic, number);
-    if (p && strcmp(p->epoch, epoch) != 0) {
+    bool shrunk = p && p->started && end >= 0 && end <= p->last;
+    if (p && (shrunk || strcmp(p->epoch, epoch) != 0)) {
+        log_warn("the log begins anew: positions of its channels are no longer good", LOG_BYTES("topic", topic),
+                 LOG_INT("partition", number), LOG_INT("had", p->last), LOG_INT("end", end));
         replace_partition(s, p);
         p = NULL;
     }

@@ -264,6 +264,12 @@ static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subs
         return;
     }
     if (s->offset >= c->history.floor) {
+        size_t missed = c->history.count - history_after(&c->history, s->offset);
+        if (missed > (size_t)hub->config->limits.recover && !s->conflate) {
+            metric_add(M_LIMIT_RECOVER, 1);
+            answer_newest(c, s);
+            return;
+        }
         s->recovered = true;
         answer(c, s, block_after(c, s));
         return;

@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "util/metrics.h"
+
 void frame_log_init(struct frame_log *log, size_t limit_bytes, int64_t base_offset)
 {
     *log = (struct frame_log){.limit_bytes = limit_bytes, .base_offset = base_offset};
@@ -9,6 +11,7 @@ void frame_log_init(struct frame_log *log, size_t limit_bytes, int64_t base_offs
 
 void frame_log_done(struct frame_log *log)
 {
+    metric_add(M_FRAME_LOG_BYTES, -(int64_t)log->capacity);
     free(log->bytes);
     free(log->marks);
     *log = (struct frame_log){0};
@@ -67,6 +70,7 @@ static void reserve_bytes(struct frame_log *log, size_t need)
     while (wanted < live + need || (wanted < 2 * live && wanted < 2 * log->limit_bytes))
         wanted *= 2;
     if (wanted > log->capacity) {
+        metric_add(M_FRAME_LOG_BYTES, (int64_t)(wanted - log->capacity));
         log->bytes = xrealloc(log->bytes, wanted);
         log->capacity = wanted;
     }

@@ -286,7 +286,8 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
         (q->epoch && c->ns->history == 0 && q->offset < f->position))
         return false;
     if (q->epoch) {
-        if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position))
+        if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position) ||
+            f->log.head - cursor > (uint64_t)c->loop->app->config->limits.recover)
             return false;
         result.recovered = true;
         result.publications = (uint32_t)(f->log.head - cursor);

@@ -67,6 +67,10 @@ static void refuse_status(struct conn *c, int status)
     if (!c->http->request)
         c->http->request = request_new(c);
     struct http_request *r = c->http->request;
+    if (status == 431)
+        metric_add(M_LIMIT_HEADER, 1);
+    else if (status == 413)
+        metric_add(M_LIMIT_BODY, 1);
     r->head.minor = 1;
     r->head.keep_alive = false;
     r->head.method = BYTES_LIT("GET");

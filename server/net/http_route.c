@@ -175,7 +175,7 @@ static void answer_options(struct http_request *r, struct bytes allow)
         http1_field_get(&r->head, "access-control-request-method").data) {
         headers[count++] = (struct http_header){"Access-Control-Allow-Methods", allow};
         headers[count++] = (struct http_header){"Access-Control-Allow-Headers",
-                                                BYTES_LIT("Authorization, Content-Type, If-None-Match, X-API-Key")};
+                                                BYTES_LIT("Authorization, Content-Type, Idempotency-Key, If-None-Match, traceparent, X-API-Key")};
         headers[count++] = (struct http_header){"Access-Control-Max-Age", BYTES_LIT("600")};
     }
     http_respond(r, &(struct http_reply){.status = 204, .headers = headers, .header_count = count});

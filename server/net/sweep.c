@@ -55,6 +55,7 @@ static void sweep_ws(struct conn *c, uint64_t now)
         c->pinged = false;
     if (w->message_start_ms && !w->ops->unlimited && l->message_ms &&
         now - w->message_start_ms > (uint64_t)l->message_ms) {
+        metric_add(M_LIMIT_MESSAGE_TIME, 1);
         ws_fail(w, CLOSE_POLICY, "message took too long");
     } else if (l->idle_ms && now - w->last_message_ms > (uint64_t)l->idle_ms) {
         metric_add(M_IDLE_CLOSED, 1);

@@ -116,7 +116,7 @@ static void start_deferred(struct session *s)
 uint64_t sessions_decide(struct loop *l, uint64_t now_ms)
 {
     while (l->undecided && l->undecided->decide_at_ms <= now_ms) {
-        l->undecided->form_known = true;
+        l->undecided->form_assumed = true;
         start_deferred(l->undecided);
     }
     return l->undecided ? l->undecided->decide_at_ms : 0;
@@ -318,7 +318,7 @@ static void add_subscription(struct session *s, struct subscription *sub)
 
 void session_subscribe(struct session *s, const struct subscribe_request *request)
 {
-    if (!s->form_known && !request->epoch) {
+    if (!s->form_known && !s->form_assumed && !request->epoch) {
         defer(s, request);
         return;
     }

@@ -40,6 +40,7 @@ struct session {
     void *wire_state;
     enum frame_form form;
     bool form_known;  /* the client has spoken, or said it in the query */
+    bool form_assumed; /* it has been silent for SESSION_DECIDE_MS: binary until it speaks */
     bool counted_behind;
     bool closing;
     uint32_t subscription_count, subscription_capacity;

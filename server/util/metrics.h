@@ -40,6 +40,12 @@
     X(M_LIMIT_CONNECTIONS, "crier_limit_connections_total", "counter", "Connections refused: too many in all.")        \
     X(M_LIMIT_ADDRESS, "crier_limit_connections_address_total", "counter", "Connections refused: too many of one address.") \
     X(M_LIMIT_SUBSCRIPTIONS, "crier_limit_subscriptions_total", "counter", "Subscriptions refused: too many.")         \
+    X(M_LIMIT_CHANNELS, "crier_limit_channels_total", "counter", "Channels refused: too many in memory.")               \
+    X(M_LIMIT_MESSAGE_TIME, "crier_limit_message_time_total", "counter", "Messages that took longer than message_ms.") \
+    X(M_LIMIT_HEADER, "crier_limit_header_bytes_total", "counter", "Request heads over header_bytes.")                 \
+    X(M_LIMIT_BODY, "crier_limit_body_bytes_total", "counter", "Request bodies over body_bytes.")                      \
+    X(M_LIMIT_RECOVER, "crier_limit_recover_total", "counter", "Resumes not done because they were over recover.")     \
+    X(M_FRAME_LOG_BYTES, "crier_frame_log_bytes", "gauge", "Memory of the frame logs of all loops.")                   \
     X(M_LIMIT_HANDSHAKE, "crier_limit_handshake_timeouts_total", "counter", "Connections cut: no request in time.")    \
     X(M_LIMIT_OUTBOX, "crier_limit_outbox_total", "counter", "Sessions closed: too many unsent replies.")              \
     X(M_IDLE_CLOSED, "crier_idle_closed_total", "counter", "Connections closed because nothing came from them.")       \

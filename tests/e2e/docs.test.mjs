@@ -106,7 +106,7 @@ test('README and docs: configuration that is shown is valid', (t) => {
   const check = spawnSync(join(buildDir, 'crier'), ['check', '-c', join(dir, 'config.toml')], { encoding: 'utf8' });
   const faults = (check.stdout + check.stderr).split('\n').filter((line) => /^\S+:\d+:\d+ /.test(line) && !line.includes('note:'));
   // A driver that was not built here says so; that is no fault of the example.
-  assert.deepEqual(faults.filter((line) => !line.includes('not built')), []);
+  assert.deepEqual(faults.filter((line) => !line.includes('not in this build')), []);
   if (faults.length === 0) assert.equal(check.status, 0, check.stdout + check.stderr);
 });
 
