@@ -44,6 +44,8 @@ void conn_free(struct conn *c)
         c->net->lingering--;
     table_remove(c->net, c);
     metric_add(M_CONNECTIONS, -1);
+    if (c->blocked)
+        metric_add(M_CLIENTS_BEHIND, -1);
     if (c->admitted)
         net_shared_leave(c->net->options.shared, &c->address);
     buf_done(&c->in);
@@ -125,6 +127,7 @@ static void on_writable(struct conn *c)
         return;
     c->blocked = false;
     c->rx_ms = net_now(c->net);
+    metric_add(M_CLIENTS_BEHIND, -1);
     conn_set_rx(c);
     if (c->doomed)
         return;
@@ -173,6 +176,7 @@ int conn_write(struct conn *c, const void *data, size_t len)
     if (!c->blocked && lws_partial_buffered(c->wsi)) {
         c->blocked = true;
         c->progress_ms = net_now(c->net);
+        metric_add(M_CLIENTS_BEHIND, 1);
         conn_set_rx(c);
     }
     return 0;

@@ -52,13 +52,6 @@ static void drop_outbox(struct session *s)
     s->outbox_bytes = 0;
 }
 
-static void count_behind(struct session *s, bool behind)
-{
-    if (s->counted_behind != behind)
-        metric_add(M_CLIENTS_BEHIND, behind ? 1 : -1);
-    s->counted_behind = behind;
-}
-
 /* ---- subscriptions that wait for the form ---- */
 
 struct deferred_subscribe {
@@ -127,7 +120,6 @@ void session_free(struct session *s)
     drop_deferred(s);
     while (s->subscription_count)
         session_forget(s, s->subscriptions[s->subscription_count - 1]);
-    count_behind(s, false);
     drop_outbox(s);
     if (s->wire->free)
         s->wire->free(s);
@@ -145,8 +137,6 @@ void session_write(struct session *s, struct bytes frames)
 {
     if (ws_write(s->conn, frames.data, frames.len) < 0)
         s->closing = true; /* closed() follows */
-    else if (ws_blocked(s->conn))
-        count_behind(s, true);
 }
 
 static void enqueue(struct session *s, struct outbox_item *item)
@@ -259,12 +249,6 @@ void session_flush(struct session *s)
         subscription_flush(s->subscriptions[0]);
     else
         flush_subscriptions(s);
-}
-
-void session_on_writable(struct session *s)
-{
-    count_behind(s, false);
-    session_flush(s);
 }
 
 void session_close(struct session *s, int code, const char *reason)

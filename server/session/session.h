@@ -41,7 +41,6 @@ struct session {
     enum frame_form form;
     bool form_known;  /* the client has spoken, or said it in the query */
     bool form_assumed; /* it has been silent for SESSION_DECIDE_MS: binary until it speaks */
-    bool counted_behind;
     bool closing;
     uint32_t subscription_count, subscription_capacity;
     struct subscription **subscriptions;
@@ -71,8 +70,6 @@ void session_send(struct session *s, struct bytes frames);
 void session_send_block(struct session *s, struct frame_block *block);
 /* Sends everything that the session is behind. */
 void session_flush(struct session *s);
-/* The socket takes data again. */
-void session_on_writable(struct session *s);
 void session_close(struct session *s, int code, const char *reason);
 static inline bool session_can_send(const struct session *s)
 {

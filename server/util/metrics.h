@@ -21,7 +21,7 @@
     X(M_BYTES_OUT, "crier_bytes_out_total", "counter", "Bytes sent.")                                                  \
     X(M_DELIVERIES, "crier_deliveries_total", "counter", "Publications delivered to sessions.")                        \
     X(M_SENDS, "crier_sends_total", "counter", "Socket writes that carried publications.")                             \
-    X(M_CLIENTS_BEHIND, "crier_clients_behind", "gauge", "Sessions whose socket does not take more at the moment.")    \
+    X(M_CLIENTS_BEHIND, "crier_clients_behind", "gauge", "Connections whose socket takes no more at the moment.")    \
     X(M_GAPS, "crier_gaps_total", "counter", "Times a session fell off the frame log.")                                \
     X(M_RECOVERIES, "crier_recoveries_total", "counter", "Subscriptions that asked to resume from a position.")        \
     X(M_RECOVERIES_FAILED, "crier_recoveries_failed_total", "counter", "Resumes answered with recovered: false.")      \

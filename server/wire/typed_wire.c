@@ -292,7 +292,7 @@ static void on_limited(struct ws_conn *c, bool text, struct bytes message)
 
 static void on_writable(struct ws_conn *c)
 {
-    session_on_writable(ws_user(c));
+    session_flush(ws_user(c));
 }
 
 static void on_closed(struct ws_conn *c, int code)
