@@ -187,6 +187,7 @@ static void fail(struct subscription *s, enum crier_error error, const char *det
     struct bytes name = channel_name(s->form);
     bool quiet = s->quiet;
     session_forget(session, s);
+    free(s); /* what is forgotten while attaching waits for an answer: this was it */
     if (quiet)
         session->wire->unsubscribed(session, name, 2500, "insufficient state");
     else
