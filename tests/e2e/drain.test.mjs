@@ -15,10 +15,7 @@ test('SIGTERM closes all sessions with 1001, spread over the window, and exits 0
   await server.stop(20000);
   const sorted = (await Promise.all(times)).sort((a, b) => a - b);
   assert.ok(sorted.at(-1) < 4000 * slowness, `the last one went after ${sorted.at(-1)} ms`);
-  if (slowness === 1) {
-    assert.ok(sorted[100] > 300 && sorted[100] < 1400, `half were gone after ${sorted[100]} ms`);
-    assert.ok(sorted[20] < sorted[180] - 500, 'not spread');
-  }
+  if (slowness === 1) assert.ok(sorted[180] - sorted[20] > 600, `not spread: ${sorted[20]} to ${sorted[180]} ms`);
 });
 
 test('while it drains the server is not ready and takes no new sessions', async (t) => {

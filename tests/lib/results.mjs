@@ -35,10 +35,11 @@ const unescapeXml = (text) => text.replace(/&(lt|gt|quot|apos|amp|#x?[0-9a-f]+);
 function readCmocka(program, output) {
   const results = [];
   const words = { OK: 'passed', FAILED: 'failed', SKIPPED: 'skipped' };
-  for (const [, word, name] of output.matchAll(/^\[ +(OK|FAILED|SKIPPED) +\] (\w+)$/gm)) {
-    const result = words[word];
-    if (!results.some((r) => r.name === `${program}.${name}`)) // failed ones are listed a second time at the end
-      results.push({ name: `${program}.${name}`, result, detail: result === 'failed' ? lastLines(output, 60) : '' });
+  for (const { 1: word, 2: name, index } of output.matchAll(/^\[ +(OK|FAILED|SKIPPED) +\] (\w+)$/gm)) {
+    if (results.some((r) => r.name === `${program}.${name}`)) continue; // failed ones are listed a second time at the end
+    const began = output.lastIndexOf(`[ RUN      ] ${name}\n`, index);
+    const said = output.slice(Math.max(began, 0), index);
+    results.push({ name: `${program}.${name}`, result: words[word], detail: word === 'FAILED' ? lastLines(said, 60) : '' });
   }
   return results;
 }
