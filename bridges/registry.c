@@ -18,6 +18,8 @@ const struct bridge_known bridge_known_drivers[] = {
 };
 const size_t bridge_known_count = sizeof bridge_known_drivers / sizeof *bridge_known_drivers;
 
+static const struct bridge_ops *added;
+
 static const char *const cap_names[] = {
     "ordered",    "replayable", "acked",     "keyed",    "pausable",   "headers",
     "positioned", "shared",     "wildcards", "retained", "tombstones",
@@ -106,13 +108,21 @@ static int load(const char *path, const struct bridge_ops **ret_ops, char *error
     return 0;
 }
 
+void bridge_registry_add(const struct bridge_ops *ops)
+{
+    added = ops;
+}
+
 int bridge_registry_find(const char *name, const char *driver_dir, const struct bridge_ops **ret_ops, char *error,
                          size_t error_size)
 {
     char path[2 * PATH_MAX];
-    if (strcmp(name, "embedded") == 0) {
-        *ret_ops = &bridge_embedded_ops;
-        return 0;
+    const struct bridge_ops *const linked[] = {&bridge_embedded_ops, added};
+    for (size_t i = 0; i < sizeof linked / sizeof *linked; i++) {
+        if (linked[i] && strcmp(name, linked[i]->name) == 0) {
+            *ret_ops = linked[i];
+            return 0;
+        }
     }
     if (strchr(name, '/') || !find_file(name, driver_dir, path, sizeof path))
         return fail_missing(name, driver_dir, error, error_size);

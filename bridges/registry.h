@@ -20,6 +20,9 @@ extern const size_t bridge_known_count;
 CRIER_API int bridge_registry_find(const char *name, const char *driver_dir, const struct bridge_ops **ret_ops,
                                    char *error, size_t error_size);
 
+/* One more driver that is linked in beside the embedded one: a program's own, e.g. a test double. */
+CRIER_API void bridge_registry_add(const struct bridge_ops *ops);
+
 /* The capabilities as words, "ordered acked ...", in the order of their bits. */
 CRIER_API void bridge_caps_write(unsigned caps, struct buf *out);
 

@@ -9,6 +9,11 @@
 
 #define IDLE_MS 60000 /* an empty channel that nobody wants is forgotten after this */
 
+static int64_t memory_of(const struct channel *c)
+{
+    return (int64_t)(c->history.bytes + c->keyed.bytes);
+}
+
 struct channel *channel_new(struct hub *hub, struct bytes name, const struct config_namespace *ns)
 {
     struct channel *c = xcalloc(1, sizeof *c);
@@ -18,6 +23,8 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->frame.message_type = (uint32_t)ns->type;
     c->frame.keyed = ns->keyed;
     c->used_ms = clock_mono_ms();
+    c->expired_at = INT64_MIN;
+    epoch_random(c->epoch); /* until its partition is known, nothing before this moment can be resumed */
     history_init(&c->history, -1);
     keyed_init(&c->keyed);
     metric_add(M_CHANNELS, 1);
@@ -34,7 +41,7 @@ static void drop_fresh(struct channel *c)
 void channel_free(struct channel *c)
 {
     metric_add(M_CHANNELS, -1);
-    metric_add(M_HISTORY_BYTES, -(int64_t)(c->history.bytes + c->keyed.bytes));
+    metric_add(M_HISTORY_BYTES, -memory_of(c));
     drop_fresh(c);
     free(c->fresh);
     history_done(&c->history);
@@ -74,36 +81,78 @@ static void push_fresh(struct channel *c, struct publication *p)
     c->fresh[c->fresh_count++] = publication_ref(p);
 }
 
-/* The global bound on history memory takes from the channel that grows. */
+static void note_memory(const struct channel *c, int64_t before)
+{
+    metric_add(M_HISTORY_BYTES, memory_of(c) - before);
+}
+
+void channel_drop_history(struct channel *c, int64_t floor)
+{
+    int64_t before = memory_of(c);
+    while (history_drop_oldest(&c->history))
+        ;
+    if (floor > c->history.floor)
+        c->history.floor = floor;
+    note_memory(c, before);
+}
+
+/* Drops the key that was renewed longest ago, for subscribers, too. The log has no record of this, so positions up to
+ * here do not tell what a client knows. */
+static void drop_oldest_key(struct channel *c)
+{
+    const struct publication *oldest = keyed_oldest(&c->keyed);
+    const struct publication_parts parts = {.offset = channel_position(c),
+                                            .time_ms = clock_wall_ms(),
+                                            .key = publication_key(oldest),
+                                            .payload = BYTES_NULL};
+    struct publication *removal = publication_new(&parts);
+    if (channel_wanted(c)) {
+        push_fresh(c, removal);
+        hub_queue_channel(c->hub, c);
+    }
+    keyed_put(&c->keyed, removal);
+    publication_unref(removal);
+    c->expired_at = channel_position(c);
+}
+
+#define MEMORY_EVERY 64 /* publications between two looks at the bound */
+
+/* The bound on memory takes from channels that grow: twice what came since the last look, so that all of them together
+ * stay there and a small one does not pay for a large one. */
 static void respect_memory_bound(struct channel *c)
 {
     int64_t bound = c->hub->config->limits.history_bytes;
     if (bound == 0)
         return;
-    while (c->history.count > 1 && metric_total(M_HISTORY_BYTES) > bound) {
-        int64_t before = (int64_t)c->history.bytes;
-        history_drop_oldest(&c->history);
-        metric_add(M_HISTORY_BYTES, (int64_t)c->history.bytes - before);
+    for (int i = 0; i < 2 * MEMORY_EVERY && metric_total(M_HISTORY_BYTES) > bound; i++) {
+        int64_t before = memory_of(c);
+        if (c->history.count > 1)
+            history_drop_oldest(&c->history);
+        else if (c->keyed.count > 1)
+            drop_oldest_key(c);
+        else
+            return;
+        note_memory(c, before);
     }
 }
 
 void channel_append(struct channel *c, struct publication *p)
 {
-    int64_t before = (int64_t)(c->history.bytes + c->keyed.bytes);
+    int64_t before = memory_of(c);
 
     c->top = p->offset;
     c->publications++;
     history_append(&c->history, p, (size_t)c->ns->history);
     if (c->ns->keyed)
         keyed_put(&c->keyed, p);
-    metric_add(M_HISTORY_BYTES, (int64_t)(c->history.bytes + c->keyed.bytes) - before);
+    note_memory(c, before);
     metric_add(M_PUBLICATIONS, 1);
-    if ((c->publications & 63) == 0)
-        respect_memory_bound(c);
     if (channel_wanted(c)) {
         push_fresh(c, p);
         hub_queue_channel(c->hub, c);
     }
+    if (c->publications % MEMORY_EVERY == 0)
+        respect_memory_bound(c);
     publication_unref(p);
 }
 
@@ -138,10 +187,10 @@ void channel_number_here(struct channel *c)
     c->origin = NULL;
     epoch_random(c->epoch);
     /* Offsets of the former numbering mean nothing under the new epoch. */
-    while (history_drop_oldest(&c->history))
-        ;
-    c->top = 0;
+    channel_drop_history(c, 0);
     c->history.floor = 0;
+    c->expired_at = INT64_MIN;
+    c->top = 0;
     announce_epoch(c);
 }
 
@@ -202,7 +251,8 @@ bool channel_flush(struct channel *c, uint64_t now_ms)
 {
     if (now_ms && c->ns->interval_ms && now_ms < c->flush_due_ms)
         return false;
-    c->flush_due_ms = now_ms + (uint64_t)c->ns->interval_ms;
+    if (c->fresh_count)
+        c->flush_due_ms = clock_mono_ms() + (uint64_t)c->ns->interval_ms;
     if (c->ns->interval_ms && c->ns->keyed)
         conflate_fresh(c);
     for (int form = 0; form < FORM_COUNT; form++)
@@ -226,31 +276,21 @@ void channel_notice(struct channel *c, uint32_t type, struct bytes json)
     }
 }
 
-/* A key that was not renewed in time disappears for subscribers, too. */
 static void expire_keys(struct channel *c, int64_t wall_ms)
 {
-    struct publication *p;
-    while ((p = keyed_oldest(&c->keyed)) && p->time_ms + c->ns->key_ttl_ms < wall_ms) {
-        const struct publication_parts tombstone = {
-            .offset = channel_position(c), .time_ms = wall_ms, .key = publication_key(p), .payload = BYTES_NULL};
-        struct publication *removal = publication_new(&tombstone);
-        if (channel_wanted(c)) {
-            push_fresh(c, removal);
-            hub_queue_channel(c->hub, c);
-        }
-        keyed_put(&c->keyed, removal);
-        publication_unref(removal);
-    }
+    const struct publication *p;
+    while ((p = keyed_oldest(&c->keyed)) && p->time_ms + c->ns->key_ttl_ms < wall_ms)
+        drop_oldest_key(c);
 }
 
 bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms)
 {
-    int64_t before = (int64_t)(c->history.bytes + c->keyed.bytes);
+    int64_t before = memory_of(c);
     if (c->ns->history_ttl_ms)
         history_expire(&c->history, wall_ms - c->ns->history_ttl_ms);
     if (c->ns->keyed && c->ns->key_ttl_ms)
         expire_keys(c, wall_ms);
-    metric_add(M_HISTORY_BYTES, (int64_t)(c->history.bytes + c->keyed.bytes) - before);
-    return !channel_wanted(c) && !c->queued && c->history.count == 0 && c->keyed.count == 0 && c->presence.count == 0 &&
+    note_memory(c, before);
+    return !channel_wanted(c) && !c->queued && !c->resumes && c->history.count == 0 && c->keyed.count == 0 && c->presence.count == 0 &&
            now_ms - c->used_ms > IDLE_MS;
 }

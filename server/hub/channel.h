@@ -38,6 +38,8 @@ struct channel {
     struct presence presence;
     uint64_t publications; /* ever, for metrics */
     uint64_t used_ms;      /* monotonic time of the last publication or request */
+    int64_t expired_at;    /* position at which a key was last dropped without a record of the log; INT64_MIN never */
+    unsigned resumes;      /* reads of the broker under way for it */
 
     uint64_t interest[FORM_COUNT]; /* bit per loop */
     void **peers;                  /* [FORM_COUNT][LOOPS_MAX] of the loops' own structs; NULL before the first interest */
@@ -64,6 +66,8 @@ void channel_number_here(struct channel *c);
 void channel_number_by(struct channel *c, struct partition *origin);
 /* False for a publication of a keyed channel whose key has changed since. */
 bool channel_is_newest_of_key(const struct channel *c, const struct publication *p);
+/* Forgets the history; it reaches back to `floor` from now on, or to the newest one that was in it. */
+void channel_drop_history(struct channel *c, int64_t floor);
 bool channel_wanted(const struct channel *c);
 /* Subscriptions on all loops. */
 size_t channel_clients(const struct channel *c);

@@ -2,7 +2,9 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <utlist.h>
 
+#include "hub/headers.h"
 #include "hub/hub.h"
 #include "util/metrics.h"
 
@@ -12,9 +14,10 @@
 struct letter {
     struct bridge_publisher publisher; /* first */
     struct source *source;
-    struct buf key, payload, headers; /* headers: name NUL value NUL ... */
+    struct letter *prev, *next; /* of the source: wait for another try */
+    struct buf key, payload;
+    struct header_list headers;
     bool has_key, has_payload;
-    size_t header_count;
     int attempts;
     uv_timer_t retry;
 };
@@ -22,86 +25,87 @@ struct letter {
 static void on_timer_closed(uv_handle_t *handle)
 {
     struct letter *l = handle->data;
-    struct source *s = l->source;
     buf_done(&l->key);
     buf_done(&l->payload);
-    buf_done(&l->headers);
+    header_list_done(&l->headers);
     free(l);
-    source_dead_letter_done(s);
+}
+
+static void give_up(struct letter *l, const char *reason)
+{
+    metric_add(M_DEAD_LETTERS_LOST, 1);
+    log_error("dead letter could not be stored", LOG_STR("topic", l->source->config->dead_letter),
+              LOG_STR("reason", reason));
 }
 
 static void send_letter(struct letter *l)
 {
     struct source *s = l->source;
-    struct bridge_header *headers = xcalloc(l->header_count, sizeof *headers);
-    const char *at = l->headers.data;
-    for (size_t i = 0; i < l->header_count; i++) {
-        headers[i].name = bytes_of(at);
-        at += headers[i].name.len + 1;
-        headers[i].value = bytes_of(at);
-        at += headers[i].value.len + 1;
-    }
+    struct bridge_header headers[HEADERS_MAX];
     const struct bridge_message m = {
         .topic = bytes_of(s->config->dead_letter),
         .key = l->has_key ? buf_bytes(&l->key) : BYTES_NULL,
         .payload = l->has_payload ? buf_bytes(&l->payload) : BYTES_NULL,
         .headers = headers,
-        .header_count = l->header_count,
+        .header_count = header_list_view(&l->headers, headers),
         .qos = 1,
     };
     l->attempts++;
     s->bridge->ops->publish(s->bridge->bridge, &m, l);
-    free(headers);
 }
 
 static void on_retry(uv_timer_t *timer)
 {
-    send_letter(timer->data);
+    struct letter *l = timer->data;
+    DL_DELETE(l->source->letters, l);
+    send_letter(l);
+}
+
+static void retry_later(struct letter *l)
+{
+    DL_APPEND(l->source->letters, l);
+    uv_timer_start(&l->retry, on_retry, RETRY_MS, 0);
 }
 
 static void on_published(struct bridge_publisher *publisher, const struct bridge_receipt *receipt)
 {
     struct letter *l = (struct letter *)publisher;
+    struct source *s = l->source;
     bool again = receipt->outcome == BRIDGE_RETRYABLE || receipt->outcome == BRIDGE_UNKNOWN;
 
-    if (again && l->attempts < ATTEMPTS && !l->source->hub->draining) {
-        uv_timer_start(&l->retry, on_retry, RETRY_MS, 0);
+    if (again && l->attempts < ATTEMPTS && !s->hub->closing) {
+        retry_later(l);
         return;
     }
-    if (receipt->outcome == BRIDGE_STORED) {
+    if (receipt->outcome == BRIDGE_STORED)
         metric_add(M_DEAD_LETTERS, 1);
-    } else {
-        metric_add(M_DEAD_LETTERS_LOST, 1);
-        log_error("dead letter could not be stored", LOG_STR("topic", l->source->config->dead_letter),
-                  LOG_STR("reason", receipt->reason));
-    }
+    else
+        give_up(l, receipt->reason);
     uv_close((uv_handle_t *)&l->retry, on_timer_closed);
+    /* One that was cut off by the end stays unacknowledged: its record comes again. */
+    if (receipt->outcome == BRIDGE_STORED || !s->hub->closing)
+        source_dead_letter_done(s);
 }
 
-static void add_header(struct letter *l, struct bytes name, struct bytes value)
+void dead_letters_cancel(struct source *s)
 {
-    if (memchr(name.data, 0, name.len) || (value.len && memchr(value.data, 0, value.len)))
-        return;
-    buf_append_bytes(&l->headers, name);
-    buf_append(&l->headers, "", 1);
-    buf_append_bytes(&l->headers, value);
-    buf_append(&l->headers, "", 1);
-    l->header_count++;
+    while (s->letters) {
+        struct letter *l = s->letters;
+        DL_DELETE(s->letters, l);
+        give_up(l, "shutting down");
+        uv_close((uv_handle_t *)&l->retry, on_timer_closed);
+    }
 }
 
-static void add_headers(struct letter *l, const struct bridge_record *r, const char *reason)
+static void add_reason(struct letter *l, const struct bridge_record *r, const char *reason)
 {
-    char text[32];
-    if (!bridge_instance_can(l->source->bridge, BRIDGE_HEADERS))
-        return;
-    for (size_t i = 0; i < r->header_count; i++)
-        add_header(l, r->headers[i].name, r->headers[i].value);
-    add_header(l, BYTES_LIT("dlq.reason"), bytes_of(reason));
-    add_header(l, BYTES_LIT("dlq.source.topic"), r->topic);
-    snprintf(text, sizeof text, "%d", (int)r->partition);
-    add_header(l, BYTES_LIT("dlq.source.partition"), bytes_of(text));
-    snprintf(text, sizeof text, "%lld", (long long)r->offset);
-    add_header(l, BYTES_LIT("dlq.source.offset"), bytes_of(text));
+    char partition[16], offset[24];
+    snprintf(partition, sizeof partition, "%d", (int)r->partition);
+    snprintf(offset, sizeof offset, "%lld", (long long)r->offset);
+    header_list_add(&l->headers, BYTES_LIT("dlq.reason"), bytes_of(reason));
+    header_list_add(&l->headers, BYTES_LIT("dlq.source.topic"), r->topic);
+    header_list_add(&l->headers, BYTES_LIT("dlq.source.partition"), bytes_of(partition));
+    header_list_add(&l->headers, BYTES_LIT("dlq.source.offset"), bytes_of(offset));
 }
 
 void dead_letter(struct source *s, const struct bridge_record *r, const char *reason)
@@ -112,6 +116,9 @@ void dead_letter(struct source *s, const struct bridge_record *r, const char *re
         metric_add(M_DEAD_LETTERS_LOST, 1);
         return;
     }
+    s->dead_pending++;
+    if (s->hub->closing)
+        return; /* comes again at the next start */
     struct letter *l = xcalloc(1, sizeof *l);
     l->publisher.on_published = on_published;
     l->source = s;
@@ -119,9 +126,11 @@ void dead_letter(struct source *s, const struct bridge_record *r, const char *re
     l->has_payload = r->payload.data != NULL;
     buf_append_bytes(&l->key, r->key);
     buf_append_bytes(&l->payload, r->payload);
-    add_headers(l, r, reason);
+    if (bridge_instance_can(s->bridge, BRIDGE_HEADERS)) {
+        add_reason(l, r, reason); /* first: they must not fall to the limit */
+        header_list_add_record(&l->headers, r);
+    }
     uv_timer_init(s->hub->loop, &l->retry);
     l->retry.data = l;
-    s->dead_pending++;
     send_letter(l);
 }

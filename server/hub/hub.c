@@ -8,8 +8,10 @@
 #include <openssl/evp.h>
 
 #include "hub/bridge_instance.h"
+#include "hub/dead_letter.h"
 #include "hub/publish.h"
 #include "hub/relay.h"
+#include "hub/resume.h"
 #include "hub/source.h"
 #include "util/clock.h"
 #include "util/metrics.h"
@@ -418,9 +420,12 @@ unsigned hub_add_loop(struct hub *hub, struct hub_loop *loop)
 
 void hub_close(struct hub *hub, uint64_t deadline_ms, void (*on_closed)(struct hub *hub))
 {
-    hub->draining = true;
+    hub->draining = hub->closing = true;
     hub->on_closed = on_closed;
     hub_retry_waiting(hub);
+    resumes_cancel(hub);
+    for (size_t i = 0; i < hub->source_count; i++)
+        dead_letters_cancel(&hub->sources[i]);
     for (size_t i = 0; i < hub->bridge_count; i++)
         hub->closing_bridges += hub->bridges[i].bridge != NULL;
     if (hub->closing_bridges == 0) {
@@ -435,6 +440,7 @@ void hub_close(struct hub *hub, uint64_t deadline_ms, void (*on_closed)(struct h
 void hub_done(struct hub *hub)
 {
     struct channel *c, *next;
+    inbox_close(&hub->inbox); /* first: what is still in there wants channels and sources */
     HASH_ITER(hh, hub->channels, c, next)
     {
         HASH_DEL(hub->channels, c);
@@ -445,7 +451,6 @@ void hub_done(struct hub *hub)
         source_done(&hub->sources[i]);
     for (size_t i = 0; i < hub->bridge_count; i++)
         bridge_instance_done(&hub->bridges[i]);
-    inbox_close(&hub->inbox);
     uv_close((uv_handle_t *)&hub->prepare, NULL);
     uv_close((uv_handle_t *)&hub->check, NULL);
     uv_close((uv_handle_t *)&hub->sweep, NULL);

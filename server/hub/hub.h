@@ -17,6 +17,7 @@ struct bridge_instance;
 struct source;
 struct relay;
 struct publish_table;
+struct resume;
 
 /* ---- calls from loop threads ---- */
 
@@ -78,8 +79,11 @@ struct hub {
     struct hub_loop *loops[LOOPS_MAX];
     size_t loop_count;
     bool paused;       /* the loops are too far behind: bridges wait */
-    bool draining;
+    bool draining; /* publishes are refused */
+    bool closing;  /* bridges are told nothing any more */
     struct hub_call *waiting; /* calls that wait for a source to catch up */
+    struct resume *resumes;   /* wait for their turn to read */
+    size_t reading;
     void (*on_closed)(struct hub *hub);
     size_t closing_bridges;
 };

@@ -3,45 +3,20 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <uthash.h>
 #include <utlist.h>
 
+#include "hub/message_ids.h"
 #include "hub/source.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 #include "util/template.h"
 #include "util/trace.h"
 
-#define REMEMBER_MS (5 * 60 * 1000)
-#define REMEMBER_MAX 65536
-
-/* A message id of a channel: being published (with everyone who waits for it), or done. */
-struct remembered {
-    bool done;
-    bool seen; /* came back by the source before the broker's answer */
-    struct hub_publish *waiters;
-    int32_t partition;
-    int64_t offset;
-    char epoch[CHANNEL_EPOCH_SIZE];
-    uint64_t expires_ms;
-    struct remembered *prev, *next; /* oldest first */
-    UT_hash_handle hh;
-    size_t key_len;
-    char key[]; /* channel NUL id */
-};
-
-struct sink {
-    const struct config_sink *config;
-    struct bridge_instance *bridge;
-    struct template *topic, *key;
-};
-
 struct publish_table {
     struct hub *hub;
     struct sink *sinks;
-    size_t sink_count;
-    struct remembered *by_key, *list;
-    size_t count, pending;
+    struct message_ids ids;
+    size_t pending; /* accepted and not answered: under way, or waiting for another one with the same id */
 };
 
 /* One publish on its way to the broker. */
@@ -50,7 +25,7 @@ struct operation {
     struct publish_table *table;
     struct sink *sink;
     struct hub_publish *publish;
-    struct remembered *remembered; /* NULL without message id */
+    struct message_id *id; /* NULL: without one */
     struct buf topic;
 };
 
@@ -99,121 +74,50 @@ static void finish(struct hub_publish *p, enum crier_error error, const char *de
         metric_add(M_PUBLISHES_UNKNOWN, 1);
     else if (error != CRIER_OK)
         metric_add(M_PUBLISHES_FAILED, 1);
+    if (p->pending_in) {
+        p->pending_in->pending--;
+        metric_add(M_PUBLISHES_PENDING, -1);
+    }
     metric_observe(H_PUBLISH_LATENCY_MS, (clock_mono_ns() - p->began_ns) / 1000000u);
     hub_call_finish(&p->call);
 }
 
 /* ---- message ids ---- */
 
-static struct remembered *find_remembered(struct publish_table *t, struct bytes channel, struct bytes id)
-{
-    CLEANUP_BUF key = BUF_INIT;
-    struct remembered *r;
-    buf_append_bytes(&key, channel);
-    buf_append(&key, "", 1);
-    buf_append_bytes(&key, id);
-    HASH_FIND(hh, t->by_key, key.data, key.len, r);
-    return r;
-}
-
-static void forget(struct publish_table *t, struct remembered *r)
-{
-    HASH_DEL(t->by_key, r);
-    DL_DELETE(t->list, r);
-    t->count--;
-    free(r);
-}
-
-static struct remembered *remember(struct publish_table *t, struct bytes channel, struct bytes id)
-{
-    while (t->count >= REMEMBER_MAX && t->list->done)
-        forget(t, t->list);
-    struct remembered *r = xcalloc(1, sizeof *r + channel.len + 1 + id.len);
-    r->key_len = channel.len + 1 + id.len;
-    memcpy(r->key, channel.data, channel.len);
-    memcpy(r->key + channel.len + 1, id.data, id.len);
-    r->expires_ms = clock_mono_ms() + REMEMBER_MS;
-    HASH_ADD_KEYPTR(hh, t->by_key, r->key, r->key_len, r);
-    DL_APPEND(t->list, r);
-    t->count++;
-    return r;
-}
-
-static void copy_result(struct hub_publish *p, const struct remembered *r)
+static void take_result(struct hub_publish *p, const struct message_result *r)
 {
     p->partition = r->partition;
     p->offset = r->offset;
     memcpy(p->epoch, r->epoch, sizeof p->epoch);
 }
 
-/* Answers everyone who waits for the same message id. */
-static void settle(struct publish_table *t, struct remembered *r, enum crier_error error, const char *detail)
+/* Answers everyone who waits for the id. One that was seen in the log is stored, whatever the broker said or did not. */
+static void settle(struct publish_table *t, struct message_id *m, enum crier_error error, const char *detail)
 {
     struct hub_publish *p, *next;
-    LL_FOREACH_SAFE2(r->waiters, p, next, next_waiter)
+    LL_FOREACH_SAFE2(m->waiters, p, next, next_waiter)
     {
-        if (error == CRIER_OK)
-            copy_result(p, r);
-        finish(p, error, detail);
+        if (m->known)
+            take_result(p, &m->result);
+        finish(p, m->known ? CRIER_OK : error, m->known ? NULL : detail);
     }
-    r->waiters = NULL;
-    r->done = error == CRIER_OK;
-    if (!r->done)
-        forget(t, r);
+    message_ids_settle(&t->ids, m);
 }
 
 void publish_note_stored(struct hub *hub, const struct channel *c, struct bytes message_id, int32_t partition,
                          int64_t offset)
 {
-    if (!message_id.data || message_id.len == 0)
-        return;
-    struct remembered *r = find_remembered(hub->publishes, c->frame.name, message_id);
-    if (r && !r->done) { /* its own answer is still to come; should that be "unknown", this knows better */
-        r->seen = true;
-        r->partition = partition;
-        r->offset = offset;
-        memcpy(r->epoch, c->epoch, sizeof r->epoch);
-    }
-    if (r)
-        return;
-    r = remember(hub->publishes, c->frame.name, message_id);
-    r->done = true;
-    r->partition = partition;
-    r->offset = offset;
-    memcpy(r->epoch, c->epoch, sizeof r->epoch);
+    struct message_result result = {.partition = partition, .offset = offset};
+    memcpy(result.epoch, c->epoch, sizeof result.epoch);
+    message_ids_note(&hub->publishes->ids, c->frame.name, message_id, &result);
 }
 
 void publish_table_sweep(struct publish_table *t, uint64_t now_ms)
 {
-    while (t->list && t->list->done && t->list->expires_ms < now_ms)
-        forget(t, t->list);
+    message_ids_sweep(&t->ids, now_ms);
 }
 
-/* ---- sinks ---- */
-
-static bool sink_matches(const char *pattern, struct bytes channel)
-{
-    size_t len = strlen(pattern);
-    if (len && pattern[len - 1] == '*')
-        return channel.len >= len - 1 && memcmp(channel.data, pattern, len - 1) == 0;
-    return bytes_eq_str(channel, pattern);
-}
-
-const struct config_sink *sink_of_channel(const struct config *config, struct bytes channel)
-{
-    for (size_t i = 0; i < config->sink_count; i++)
-        if (sink_matches(config->sinks[i].channel, channel))
-            return &config->sinks[i];
-    return NULL;
-}
-
-static struct sink *find_sink(struct publish_table *t, struct bytes channel)
-{
-    for (size_t i = 0; i < t->sink_count; i++)
-        if (sink_matches(t->sinks[i].config->channel, channel))
-            return &t->sinks[i];
-    return NULL;
-}
+/* ---- to the broker ---- */
 
 static const char *epoch_of(struct hub *hub, struct bridge_instance *bridge, struct bytes topic, int32_t partition)
 {
@@ -243,30 +147,24 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
 {
     struct operation *op = (struct operation *)publisher;
     struct publish_table *t = op->table;
+    struct bridge_instance *bridge = op->sink->bridge;
     enum crier_error error = error_of(receipt->outcome);
-    const char *epoch = "";
+    struct message_result result = {.partition = receipt->partition, .offset = receipt->offset};
 
-    t->pending--;
-    metric_add(M_PUBLISHES_PENDING, -1);
-    if (error == CRIER_OK) {
-        op->sink->bridge->acks++;
-        epoch = epoch_of(t->hub, op->sink->bridge, buf_bytes(&op->topic), receipt->partition);
+    bridge->acks += error == CRIER_OK;
+    bridge->errors += error != CRIER_OK;
+    if (error == CRIER_OK)
+        snprintf(result.epoch, sizeof result.epoch, "%s",
+                 epoch_of(t->hub, bridge, buf_bytes(&op->topic), receipt->partition));
+    if (op->id) {
+        if (error == CRIER_OK) {
+            op->id->known = true;
+            op->id->result = result;
+        }
+        settle(t, op->id, error, receipt->reason);
     } else {
-        op->sink->bridge->errors++;
-    }
-    struct hub_publish *p = op->publish;
-    p->partition = receipt->partition;
-    p->offset = receipt->offset;
-    snprintf(p->epoch, sizeof p->epoch, "%s", epoch);
-    if (op->remembered && op->remembered->seen) {
-        settle(t, op->remembered, CRIER_OK, NULL);
-    } else if (op->remembered) {
-        op->remembered->partition = receipt->partition;
-        op->remembered->offset = receipt->offset;
-        memcpy(op->remembered->epoch, p->epoch, sizeof p->epoch);
-        settle(t, op->remembered, error, receipt->reason);
-    } else {
-        finish(p, error, receipt->reason);
+        take_result(op->publish, &result);
+        finish(op->publish, error, receipt->reason);
     }
     buf_done(&op->topic);
     free(op);
@@ -304,8 +202,8 @@ static void publish_to_sink(struct publish_table *t, struct sink *sink, struct h
     op->sink = sink;
     op->publish = p;
     if (p->message_id) {
-        op->remembered = remember(t, bytes_of(p->channel), bytes_of(p->message_id));
-        LL_PREPEND2(op->remembered->waiters, p, next_waiter);
+        op->id = message_ids_begin(&t->ids, bytes_of(p->channel), bytes_of(p->message_id));
+        LL_PREPEND2(op->id->waiters, p, next_waiter);
     }
     struct bridge_header headers[2];
     const struct bridge_message m = {
@@ -317,8 +215,6 @@ static void publish_to_sink(struct publish_table *t, struct sink *sink, struct h
         .qos = (int)sink->config->qos,
         .retain = sink->config->retain,
     };
-    t->pending++;
-    metric_add(M_PUBLISHES_PENDING, 1);
     sink->bridge->ops->publish(sink->bridge->bridge, &m, op);
 }
 
@@ -365,18 +261,44 @@ static enum crier_error refuse(struct publish_table *t, const struct hub_publish
     }
     if (p->tombstone && !p->has_key)
         return CRIER_ERR_BAD_REQUEST;
-    if (t->pending >= (size_t)t->hub->config->limits.pending_publishes) {
+    if (p->message_id && strlen(p->message_id) > MESSAGE_ID_MAX) {
+        *ret_detail = "the message id is too long";
+        return CRIER_ERR_BAD_REQUEST;
+    }
+    if (!p->pending_in && t->pending >= (size_t)t->hub->config->limits.pending_publishes) {
         *ret_detail = "too many publishes wait for the broker";
         return CRIER_ERR_BUSY;
     }
     return CRIER_OK;
 }
 
+/* False when the id says that nothing is to be published: it has been, or it is being, or that is not known yet. */
+static bool is_new(struct publish_table *t, struct hub_publish *p)
+{
+    /* Whether the log has this id already is known only after its history was read. */
+    const struct source *s = source_of_channel(t->hub, bytes_of(p->channel));
+    if (s && !s->caught_up) {
+        if (!hub_call_wait(t->hub, &p->call))
+            finish(p, CRIER_ERR_BROKER_UNAVAILABLE, "the log is not readable yet, so a repeated id cannot be told");
+        return false;
+    }
+    struct message_id *m = message_ids_find(&t->ids, bytes_of(p->channel), bytes_of(p->message_id));
+    if (!m)
+        return true;
+    if (m->known) {
+        take_result(p, &m->result);
+        finish(p, CRIER_OK, NULL);
+    } else {
+        LL_PREPEND2(m->waiters, p, next_waiter);
+    }
+    return false;
+}
+
 static void run_publish(struct hub *hub, struct hub_call *call)
 {
     struct hub_publish *p = (struct hub_publish *)call;
     struct publish_table *t = hub->publishes;
-    struct sink *sink = find_sink(t, bytes_of(p->channel));
+    struct sink *sink = sinks_find(t->sinks, hub->config->sink_count, bytes_of(p->channel));
     const struct config_namespace *ns = config_namespace_of(hub->config, bytes_of(p->channel));
     const char *detail;
 
@@ -389,25 +311,13 @@ static void run_publish(struct hub *hub, struct hub_call *call)
         finish(p, error, detail);
         return;
     }
-    if (p->message_id) {
-        /* Whether the log has this id already is known only after its history was read. */
-        const struct source *s = source_of_channel(hub, bytes_of(p->channel));
-        if (s && !s->caught_up) {
-            if (!hub_call_wait(hub, call))
-                finish(p, CRIER_ERR_BROKER_UNAVAILABLE, "the log is not readable yet, so a repeated id cannot be told");
-            return;
-        }
-        struct remembered *r = find_remembered(t, bytes_of(p->channel), bytes_of(p->message_id));
-        if (r && r->done) {
-            copy_result(p, r);
-            finish(p, CRIER_OK, NULL);
-            return;
-        }
-        if (r) {
-            LL_PREPEND2(r->waiters, p, next_waiter);
-            return;
-        }
+    if (!p->pending_in) {
+        p->pending_in = t;
+        t->pending++;
+        metric_add(M_PUBLISHES_PENDING, 1);
     }
+    if (p->message_id && !is_new(t, p))
+        return;
     metric_add(M_PUBLISHES, 1);
     if (sink)
         publish_to_sink(t, sink, p);
@@ -419,21 +329,9 @@ static void run_publish(struct hub *hub, struct hub_call *call)
 
 struct publish_table *publish_table_new(struct hub *hub)
 {
-    const unsigned fields = TEMPLATE_CHANNEL | TEMPLATE_KEY | TEMPLATE_USER | TEMPLATE_PAYLOAD;
     struct publish_table *t = xcalloc(1, sizeof *t);
-    char error[160];
-
     t->hub = hub;
-    t->sinks = xcalloc(hub->config->sink_count, sizeof *t->sinks);
-    for (size_t i = 0; i < hub->config->sink_count; i++) {
-        const struct config_sink *config = &hub->config->sinks[i];
-        t->sinks[t->sink_count++] = (struct sink){
-            .config = config,
-            .bridge = bridge_instance_find(hub, config->bridge),
-            .topic = template_parse(config->topic, fields, error, sizeof error),
-            .key = config->key && *config->key ? template_parse(config->key, fields, error, sizeof error) : NULL,
-        };
-    }
+    t->sinks = sinks_new(hub);
     return t;
 }
 
@@ -441,12 +339,7 @@ void publish_table_free(struct publish_table *t)
 {
     if (!t)
         return;
-    while (t->list)
-        forget(t, t->list);
-    for (size_t i = 0; i < t->sink_count; i++) {
-        template_free(t->sinks[i].topic);
-        template_free(t->sinks[i].key);
-    }
-    free(t->sinks);
+    message_ids_done(&t->ids);
+    sinks_free(t->sinks, t->hub->config->sink_count);
     free(t);
 }

@@ -6,6 +6,7 @@
 #define CRIER_HUB_PUBLISH_H
 
 #include "hub/hub.h"
+#include "hub/sink.h"
 
 #define PUBLISH_ID_HEADER "crier-id"
 
@@ -27,7 +28,9 @@ struct hub_publish {
     char epoch[CHANNEL_EPOCH_SIZE];
     /* the caller's, not touched */
     void *arg, *arg2;
+    /* the hub's */
     uint64_t began_ns;
+    struct publish_table *pending_in; /* NULL: not counted as pending */
     struct hub_publish *next_waiter;
 };
 
@@ -45,7 +48,4 @@ void publish_table_sweep(struct publish_table *t, uint64_t now_ms);
 /* The source saw a record with this message id. */
 void publish_note_stored(struct hub *hub, const struct channel *c, struct bytes message_id, int32_t partition,
                          int64_t offset);
-/* True when some sink takes the channel. Any thread. */
-const struct config_sink *sink_of_channel(const struct config *config, struct bytes channel);
-
 #endif

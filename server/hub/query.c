@@ -114,8 +114,8 @@ static enum crier_error query_history_remove(struct hub *hub, struct hub_query *
     struct channel *c = hub_channel_find(hub, bytes_of(q->channel));
     if (!config_namespace_of(hub->config, bytes_of(q->channel)))
         return CRIER_ERR_UNKNOWN_CHANNEL;
-    while (c && history_drop_oldest(&c->history))
-        ;
+    if (c)
+        channel_drop_history(c, c->history.floor);
     buf_append_str(&q->json, "{}");
     return CRIER_OK;
 }

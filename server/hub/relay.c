@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "hub/bridge_instance.h"
+#include "hub/headers.h"
 #include "hub/hub.h"
 #include "hub/publish.h"
 #include "util/template.h"
@@ -34,9 +35,9 @@ struct transfer {
     struct relay *relay;
     struct transfer *next;
     enum { TRANSFER_SENT, TRANSFER_FAILED, TRANSFER_DONE } state;
-    struct buf topic, key, payload, source_topic, headers;
+    struct buf topic, key, payload, source_topic;
+    struct header_list headers;
     bool has_key, has_payload;
-    size_t header_count;
     int32_t partition;
     int64_t offset;
 };
@@ -47,30 +48,23 @@ static void transfer_free(struct transfer *t)
     buf_done(&t->key);
     buf_done(&t->payload);
     buf_done(&t->source_topic);
-    buf_done(&t->headers);
+    header_list_done(&t->headers);
     free(t);
 }
 
 static void send_transfer(struct transfer *t)
 {
     struct relay *r = t->relay;
-    struct bridge_header headers[32];
-    const char *at = t->headers.data;
-    for (size_t i = 0; i < t->header_count; i++) {
-        headers[i].name = bytes_of(at);
-        at += headers[i].name.len + 1;
-        headers[i].value = bytes_of(at);
-        at += headers[i].value.len + 1;
-    }
+    struct bridge_header headers[HEADERS_MAX];
     const struct bridge_message m = {
         .topic = buf_bytes(&t->topic),
         .key = t->has_key ? buf_bytes(&t->key) : BYTES_NULL,
         .payload = t->has_payload ? buf_bytes(&t->payload) : BYTES_NULL,
         .headers = headers,
-        .header_count = t->header_count,
+        .header_count = header_list_view(&t->headers, headers),
         .qos = (int)r->config->qos,
     };
-    if (!r->to->bridge) { /* closed before the bridge that this one came from: that one keeps the record */
+    if (r->hub->closing) { /* not acknowledged: the record comes again at the next start */
         t->state = TRANSFER_FAILED;
         return;
     }
@@ -88,13 +82,19 @@ static void on_retry(uv_timer_t *timer)
 
 static void set_paused(struct relay *r, bool paused)
 {
-    if (r->paused == paused || !(r->from->ops->caps & BRIDGE_PAUSABLE))
+    if (r->paused == paused || !r->from->bridge || !bridge_instance_can(r->from, BRIDGE_PAUSABLE))
         return;
     r->paused = paused;
     if (paused)
         r->from->ops->pause(r->sub);
     else
         r->from->ops->resume(r->sub);
+}
+
+static void acknowledge(struct relay *r, const struct transfer *t)
+{
+    if (r->from->bridge && r->from->ops->ack && t->offset >= 0)
+        r->from->ops->ack(r->sub, buf_bytes(&t->source_topic), t->partition, t->offset);
 }
 
 static void release_prefix(struct relay *r)
@@ -105,8 +105,7 @@ static void release_prefix(struct relay *r)
         if (!r->first)
             r->last = NULL;
         r->under_way--;
-        if (r->from->ops->ack && t->offset >= 0)
-            r->from->ops->ack(r->sub, buf_bytes(&t->source_topic), t->partition, t->offset);
+        acknowledge(r, t);
         transfer_free(t);
     }
     if (r->under_way <= WINDOW_LOW)
@@ -128,39 +127,27 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
                   LOG_STR("reason", receipt->reason));
     } else {
         t->state = TRANSFER_FAILED; /* at least once: a record whose outcome is unknown goes again */
-        if (!r->hub->draining && !uv_is_active((uv_handle_t *)&r->retry))
+        if (!r->hub->closing && !uv_is_active((uv_handle_t *)&r->retry))
             uv_timer_start(&r->retry, on_retry, RETRY_MS, 0);
     }
     release_prefix(r);
 }
 
-static struct bytes header_of(const void *arg, struct bytes name)
+/* False when the record lacks a field of the templates. */
+static bool address(struct transfer *t, const struct bridge_record *record)
 {
-    const struct bridge_record *record = arg;
-    for (size_t i = 0; i < record->header_count; i++)
-        if (bytes_eq(record->headers[i].name, name))
-            return record->headers[i].value;
-    return BYTES_NULL;
-}
-
-static void copy_headers(struct transfer *t, const struct bridge_record *record)
-{
-    for (size_t i = 0; i < record->header_count && t->header_count < 32; i++) {
-        const struct bridge_header *h = &record->headers[i];
-        if (memchr(h->name.data, 0, h->name.len) || (h->value.len && memchr(h->value.data, 0, h->value.len)))
-            continue;
-        buf_append_bytes(&t->headers, h->name);
-        buf_append(&t->headers, "", 1);
-        buf_append_bytes(&t->headers, h->value);
-        buf_append(&t->headers, "", 1);
-        t->header_count++;
-    }
+    const struct relay *r = t->relay;
+    const struct template_input in = record_template_input(record);
+    if (template_expand(r->topic, &in, &t->topic) < 0 || (r->key && template_expand(r->key, &in, &t->key) < 0))
+        return false;
+    t->has_key = r->key || record->key.data;
+    if (!r->key)
+        buf_append_bytes(&t->key, record->key);
+    return true;
 }
 
 static struct transfer *new_transfer(struct relay *r, const struct bridge_record *record)
 {
-    const struct template_input in = {.topic = record->topic, .key = record->key, .payload = record->payload,
-                                      .partition = record->partition, .header = header_of, .header_arg = record};
     struct transfer *t = xcalloc(1, sizeof *t);
     t->publisher.on_published = on_published;
     t->relay = r;
@@ -169,37 +156,36 @@ static struct transfer *new_transfer(struct relay *r, const struct bridge_record
     t->has_payload = record->payload.data != NULL;
     buf_append_bytes(&t->payload, record->payload);
     buf_append_bytes(&t->source_topic, record->topic);
-    if (template_expand(r->topic, &in, &t->topic) < 0 || (r->key && template_expand(r->key, &in, &t->key) < 0)) {
-        transfer_free(t);
-        return NULL;
-    }
-    t->has_key = r->key || record->key.data;
-    if (!r->key)
-        buf_append_bytes(&t->key, record->key);
     if (bridge_instance_can(r->to, BRIDGE_HEADERS))
-        copy_headers(t, record);
+        header_list_add_record(&t->headers, record);
     return t;
+}
+
+static void relay_record(struct relay *r, const struct bridge_record *record)
+{
+    struct transfer *t = new_transfer(r, record);
+    if (r->last)
+        r->last->next = t;
+    else
+        r->first = t;
+    r->last = t;
+    r->under_way++;
+    if (address(t, record)) {
+        send_transfer(t);
+        return;
+    }
+    r->failed++;
+    t->state = TRANSFER_DONE; /* in its place, so that it is acknowledged in its turn */
+    log_warn("relay: record lacks a field of the templates", LOG_STR("from", r->config->from_bridge),
+             LOG_BYTES("topic", record->topic));
+    release_prefix(r);
 }
 
 static void on_records(struct bridge_consumer *consumer, const struct bridge_record *records, size_t count)
 {
     struct relay *r = (struct relay *)consumer;
-    for (size_t i = 0; i < count; i++) {
-        struct transfer *t = new_transfer(r, &records[i]);
-        if (!t) {
-            r->failed++;
-            log_warn("relay: record lacks a field of the templates", LOG_STR("from", r->config->from_bridge),
-                     LOG_BYTES("topic", records[i].topic));
-            continue;
-        }
-        if (r->last)
-            r->last->next = t;
-        else
-            r->first = t;
-        r->last = t;
-        r->under_way++;
-        send_transfer(t);
-    }
+    for (size_t i = 0; i < count; i++)
+        relay_record(r, &records[i]);
     if (r->under_way > WINDOW_HIGH)
         set_paused(r, true);
 }
@@ -280,12 +266,22 @@ void relays_done(struct hub *hub)
 
 void relays_render(struct hub *hub, struct buf *out)
 {
-    if (hub->relay_count)
-        buf_append_str(out, "# HELP crier_relay_records_total Records stored downstream, by relay.\n"
-                            "# TYPE crier_relay_records_total counter\n");
-    for (size_t i = 0; i < hub->relay_count; i++) {
-        const struct relay *r = &hub->relays[i];
-        buf_printf(out, "crier_relay_records_total{from=\"%s\",to=\"%s\"} %llu\n", r->config->from_bridge,
-                   r->config->to_bridge, (unsigned long long)r->relayed);
+    static const struct {
+        const char *name, *type, *help;
+    } families[] = {
+        {"crier_relay_records_total", "counter", "Records stored downstream, by relay."},
+        {"crier_relay_refused_total", "counter", "Records that were not relayed: refused, or without a field."},
+        {"crier_relay_under_way", "gauge", "Records read upstream and not yet stored downstream."},
+    };
+    for (size_t f = 0; hub->relay_count && f < sizeof families / sizeof *families; f++) {
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", families[f].name, families[f].help, families[f].name,
+                   families[f].type);
+        for (size_t i = 0; i < hub->relay_count; i++) {
+            const struct relay *r = &hub->relays[i];
+            const uint64_t values[] = {r->relayed, r->failed, r->under_way};
+            buf_printf(out, "%s{from=\"%s\",from_topic=\"%s\",to=\"%s\"} %llu\n", families[f].name,
+                       r->config->from_bridge, r->config->from_topic, r->config->to_bridge,
+                       (unsigned long long)values[f]);
+        }
     }
 }

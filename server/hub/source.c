@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "hub/dead_letter.h"
+#include "hub/headers.h"
 #include "hub/hub.h"
 #include "hub/publish.h"
 #include "util/clock.h"
@@ -24,11 +25,22 @@ static struct partition *find_partition(struct source *s, struct bytes topic, in
     return NULL;
 }
 
-struct partition *source_partition_by_epoch(struct source *s, const char *epoch)
+/* A broker without positions, or one channel for all partitions of a topic. */
+bool source_numbers_here(const struct source *s)
 {
-    struct partition *p;
+    bool merges = template_fields(s->channel) == 0 && (s->partition_count > 1 || HASH_COUNT(s->partitions) > 1);
+    return merges || !bridge_instance_can(s->bridge, BRIDGE_POSITIONED);
+}
+
+struct partition *source_partition_for(struct source *s, const char *epoch)
+{
+    struct partition *p = NULL;
+    if (source_numbers_here(s))
+        return NULL;
     HASH_FIND_STR(s->partitions, epoch, p);
-    return p;
+    if (!p && s->partition_count == 1 && HASH_COUNT(s->partitions) == 1)
+        p = s->partitions;
+    return p && p->started ? p : NULL;
 }
 
 static void drop_partition(struct source *s, struct partition *p)
@@ -85,6 +97,7 @@ static void on_assigned(struct bridge_consumer *consumer, struct bytes topic, in
         HASH_ADD_STR(s->partitions, epoch, p);
     }
     p->end = end;
+    p->away = p->started && s->config->mode == SOURCE_SHARED;
     if (p->started)
         return; /* reassigned: it goes on where it was */
     if (s->from == BRIDGE_FROM_LATEST || oldest == end)
@@ -95,27 +108,6 @@ static void on_assigned(struct bridge_consumer *consumer, struct bytes topic, in
 }
 
 /* ---- mapping ---- */
-
-static struct bytes header_of(const void *arg, struct bytes name)
-{
-    const struct bridge_record *r = arg;
-    for (size_t i = 0; i < r->header_count; i++)
-        if (bytes_eq(r->headers[i].name, name))
-            return r->headers[i].value;
-    return BYTES_NULL;
-}
-
-static struct template_input input_of(const struct bridge_record *r)
-{
-    return (struct template_input){
-        .topic = r->topic,
-        .key = r->key,
-        .payload = r->payload,
-        .partition = r->partition,
-        .header = header_of,
-        .header_arg = r,
-    };
-}
 
 static void append_tag(struct buf *out, const char *name, struct bytes value)
 {
@@ -158,7 +150,7 @@ static struct publication *make_publication(struct source *s, const struct templ
 
 int source_map_for(struct source *s, const struct bridge_record *r, struct bytes channel, struct publication **ret)
 {
-    const struct template_input in = input_of(r);
+    const struct template_input in = record_template_input(r);
     s->scratch.len = 0;
     if (template_expand(s->channel, &in, &s->scratch) < 0 || !bytes_eq(buf_bytes(&s->scratch), channel))
         return -ENOENT;
@@ -171,28 +163,36 @@ static bool positioned(const struct source *s)
     return bridge_instance_can(s->bridge, BRIDGE_POSITIONED);
 }
 
+/* A second partition feeds the channel: no broker's offset can be its position any more. */
+static void number_here_from_now_on(struct channel *c, const struct bridge_record *r)
+{
+    log_warn("channel is fed by several partitions and numbers its publications itself from now on",
+             LOG_BYTES("channel", c->frame.name), LOG_STR("topic", c->origin->topic),
+             LOG_INT("partition", c->origin->number), LOG_INT("other_partition", r->partition));
+    channel_number_here(c);
+}
+
 /* Decides the offset of a record in its channel: the broker's as long as one partition feeds it. */
 static int64_t number_record(struct source *s, struct channel *c, struct partition *p, const struct bridge_record *r)
 {
-    if (c->numbering == NUMBERED_NOT_YET) {
-        bool several = s->partition_count > 1 && template_fields(s->channel) == 0;
-        if (p && positioned(s) && !several)
-            channel_number_by(c, p);
-        else
-            channel_number_here(c);
-    } else if (c->numbering == NUMBERED_BY_BROKER && c->origin != p) {
-        log_warn("channel is fed by several partitions and numbers its publications itself from now on",
-                 LOG_BYTES("channel", c->frame.name), LOG_STR("topic", c->origin->topic),
-                 LOG_INT("partition", c->origin->number), LOG_INT("other_partition", r->partition));
+    bool possible = p && !source_numbers_here(s);
+    /* A partition that only a client's word has tied to the channel gives way to the one that really feeds it. */
+    bool open = c->numbering == NUMBERED_NOT_YET ||
+                (c->numbering == NUMBERED_BY_BROKER && c->origin != p && c->publications == 0);
+
+    if (open && possible)
+        channel_number_by(c, p);
+    else if (open)
         channel_number_here(c);
-    }
+    else if (c->numbering == NUMBERED_BY_BROKER && c->origin != p)
+        number_here_from_now_on(c, r);
     return c->numbering == NUMBERED_BY_BROKER ? r->offset : c->top + 1;
 }
 
 static enum crier_error accept_record(struct source *s, struct partition *p, const struct bridge_record *r,
                                       const char **ret_reason)
 {
-    const struct template_input in = input_of(r);
+    const struct template_input in = record_template_input(r);
     enum crier_error error;
 
     s->scratch.len = 0;
@@ -202,7 +202,9 @@ static enum crier_error accept_record(struct source *s, struct partition *p, con
     }
     struct channel *c = hub_channel(s->hub, buf_bytes(&s->scratch), &error);
     if (!c) {
-        *ret_reason = error == CRIER_ERR_LIMIT_EXCEEDED ? "too many channels" : "no such channel";
+        *ret_reason = error == CRIER_ERR_LIMIT_EXCEEDED  ? "too many channels"
+                      : error == CRIER_ERR_BAD_REQUEST ? "the channel template gives no valid name"
+                                                       : "the channel's namespace is not configured";
         return error;
     }
     if (!r->payload.data && !r->key.data) {
@@ -212,15 +214,39 @@ static enum crier_error accept_record(struct source *s, struct partition *p, con
     struct publication *publication = make_publication(s, &in, r, number_record(s, c, p, r));
     channel_append(c, publication);
     if (r->header_count)
-        publish_note_stored(s->hub, c, header_of(r, BYTES_LIT(PUBLISH_ID_HEADER)), r->partition, r->offset);
+        publish_note_stored(s->hub, c, record_header(r, BYTES_LIT(PUBLISH_ID_HEADER)), r->partition, r->offset);
     return CRIER_OK;
 }
 
 /* A bad record counts as done only when it is in the dead-letter topic. */
 static void acknowledge(struct source *s, struct partition *p)
 {
-    if (s->bridge->ops->ack && s->dead_pending == 0 && p->last >= p->start && p->started)
+    if (s->bridge->bridge && s->bridge->ops->ack && s->dead_pending == 0 && p->last >= p->start && p->started)
         s->bridge->ops->ack(s->sub, bytes_of(p->topic), p->number, p->last);
+}
+
+/* Another member of the group had the records in between: memory has a hole, and says so. */
+static void note_hole(struct source *s, struct partition *p, int64_t offset)
+{
+    struct channel *c, *next;
+    if (offset <= p->last + 1)
+        return;
+    p->forgotten = offset - 1;
+    HASH_ITER(hh, s->hub->channels, c, next)
+        if (c->origin == p)
+            channel_drop_history(c, offset - 1);
+}
+
+static bool seen_before(struct source *s, struct partition *p, int64_t offset)
+{
+    if (offset < 0)
+        return false;
+    if (!p->started)
+        begin_partition(p, offset);
+    if (p->away)
+        note_hole(s, p, offset);
+    p->away = false;
+    return offset <= p->last;
 }
 
 static void on_records(struct bridge_consumer *consumer, const struct bridge_record *records, size_t count)
@@ -235,13 +261,13 @@ static void on_records(struct bridge_consumer *consumer, const struct bridge_rec
         if (p && of != p)
             acknowledge(s, p);
         p = of;
-        if (p && !p->started)
-            begin_partition(p, r->offset);
-        if (p && r->offset >= 0 && r->offset <= p->last)
+        if (p && seen_before(s, p, r->offset))
             continue; /* offered again after a reconnect */
         enum crier_error error = accept_record(s, p, r, &reason);
         if (p && r->offset >= 0)
             p->last = r->offset;
+        if (error == CRIER_ERR_LIMIT_EXCEEDED && p)
+            p->forgotten = r->offset; /* a channel made later must not claim to have it */
         if (error != CRIER_OK) {
             s->failed++;
             dead_letter(s, r, reason);
@@ -356,7 +382,7 @@ int source_subscribe(struct source *s, char *error, size_t error_size)
 void source_set_paused(struct source *s, bool paused)
 {
     const struct bridge_ops *ops = s->bridge->ops;
-    if (!(ops->caps & BRIDGE_PAUSABLE) || !s->sub)
+    if (!(ops->caps & BRIDGE_PAUSABLE) || !s->sub || !s->bridge->bridge)
         return;
     if (paused)
         ops->pause(s->sub);
@@ -364,20 +390,27 @@ void source_set_paused(struct source *s, bool paused)
         ops->resume(s->sub);
 }
 
-/* The literal text before the first field has to match; what fields become cannot be told without a record. */
-bool source_feeds(const struct source *s, struct bytes channel)
+/* Length of the literal text before the first field, which has to match; what fields become cannot be told without a
+ * record. 0: does not feed it. */
+static size_t match_length(const struct source *s, struct bytes channel)
 {
     const char *template = s->config->channel;
     size_t literal = strcspn(template, "{");
     if (template[literal] == 0)
-        return bytes_eq_str(channel, template);
-    return channel.len > literal && memcmp(channel.data, template, literal) == 0;
+        return bytes_eq_str(channel, template) ? SIZE_MAX : 0;
+    return channel.len > literal && memcmp(channel.data, template, literal) == 0 ? literal + 1 : 0;
 }
 
 struct source *source_of_channel(struct hub *hub, struct bytes channel)
 {
-    for (size_t i = 0; i < hub->source_count; i++)
-        if (source_feeds(&hub->sources[i], channel))
-            return &hub->sources[i];
-    return NULL;
+    struct source *best = NULL;
+    size_t best_length = 0;
+    for (size_t i = 0; i < hub->source_count; i++) {
+        size_t length = match_length(&hub->sources[i], channel);
+        if (length > best_length) {
+            best = &hub->sources[i];
+            best_length = length;
+        }
+    }
+    return best;
 }

@@ -13,6 +13,7 @@
 #include "util/template.h"
 
 struct hub;
+struct letter;
 
 struct partition {
     struct source *source;
@@ -24,6 +25,7 @@ struct partition {
     int64_t end;       /* one past the newest at the time of the assignment; -1 unknown */
     int64_t forgotten; /* highest floor of a channel that was dropped from memory; -1 none */
     bool started;      /* `start` is known */
+    bool away;         /* shared mode: another member of the group may have had records meanwhile */
     UT_hash_handle hh; /* by epoch */
 };
 
@@ -39,7 +41,8 @@ struct source {
     struct partition *recent;     /* of the last record: records of one partition come in runs */
     int32_t partition_count;
     enum bridge_start from;
-    size_t dead_pending; /* dead letters not yet stored */
+    size_t dead_pending;    /* dead letters not yet stored */
+    struct letter *letters; /* those of them that wait for another try */
     bool caught_up;
     uint64_t records, failed;
     struct buf scratch; /* channel name of the record at hand */
@@ -52,11 +55,12 @@ int source_subscribe(struct source *s, char *error, size_t error_size);
 void source_dead_letter_done(struct source *s);
 void source_set_paused(struct source *s, bool paused);
 
-/* True when the source's channel template could produce this name. */
-bool source_feeds(const struct source *s, struct bytes channel);
-/* Source that could feed the channel, NULL for none. */
+/* Source whose channel template could give this name, the most exact one of several; NULL for none. */
 struct source *source_of_channel(struct hub *hub, struct bytes channel);
-struct partition *source_partition_by_epoch(struct source *s, const char *epoch);
+/* True when no channel of this source can have the broker's offsets as positions. */
+bool source_numbers_here(const struct source *s);
+/* The partition that a channel without records is tied to: the one of the client's epoch, or the only one; else NULL. */
+struct partition *source_partition_for(struct source *s, const char *epoch);
 /* Maps one record as the live path does. Returns 0 and a new reference, -ENOENT when the record is not for `channel`. */
 int source_map_for(struct source *s, const struct bridge_record *r, struct bytes channel, struct publication **ret);
 

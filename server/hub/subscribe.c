@@ -3,13 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "hub/resume.h"
 #include "hub/source.h"
 #include "util/clock.h"
 #include "util/metrics.h"
-
-#define READ_BATCH 512
-#define READ_TOTAL 1000000 /* records looked at for one resume: other channels share the partition */
-#define READ_ROUNDS 4      /* memory may move on while the broker is read */
 
 static void run_subscribe(struct hub *hub, struct hub_call *call);
 
@@ -60,7 +57,7 @@ static void announce(struct channel *c, uint32_t type, const char *session)
 }
 
 /* The loops must have everything up to now before the answer, or the stream after it would overlap. */
-static void answer(struct channel *c, struct hub_subscribe *s, struct frame_block *block)
+void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_block *block)
 {
     channel_flush(c, 0);
     if (s->session && presence_join(&c->presence, s->session, s->user, s->name))
@@ -99,10 +96,15 @@ static struct frame_block *newest_block(struct channel *c, enum frame_form form,
     return frame_builder_finish(&builder);
 }
 
-static void answer_newest(struct channel *c, struct hub_subscribe *s)
+void subscribe_answer_newest(struct channel *c, struct hub_subscribe *s)
 {
     s->recovered = false;
-    answer(c, s, s->history || c->ns->keyed ? newest_block(c, s->form, s->history) : NULL);
+    subscribe_answer(c, s, s->history || c->ns->keyed ? newest_block(c, s->form, s->history) : NULL);
+}
+
+static size_t missed(const struct channel *c, int64_t offset)
+{
+    return c->history.count - history_after(&c->history, offset);
 }
 
 static struct frame_block *block_after(struct channel *c, const struct hub_subscribe *s)
@@ -117,172 +119,43 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
     return frame_builder_finish(&builder);
 }
 
-/* ---- what memory does not have: from the broker, by position ---- */
-
-struct resume {
-    struct bridge_reader reader; /* first */
-    struct hub *hub;
-    struct hub_subscribe *subscribe;
-    struct source *source;
-    struct partition *partition;
-    struct frame_builder builder;
-    struct frame_channel frame;
-    int64_t reached; /* everything up to here is in the builder */
-    int rounds;
-};
-
-static void resume_free(struct resume *r)
-{
-    frame_block_unref(frame_builder_finish(&r->builder));
-    free(r);
-}
-
-static bool read_next(struct resume *r);
-
-static void give_up(struct resume *r, struct channel *c)
-{
-    struct hub_subscribe *s = r->subscribe;
-    resume_free(r);
-    answer_newest(c, s);
-}
-
-/* The rest comes from memory, unless history moved on past what was read meanwhile. */
-static void continue_or_answer(struct resume *r, struct channel *c)
-{
-    struct hub_subscribe *s = r->subscribe;
-    if (c->history.floor > r->reached) {
-        if (!read_next(r))
-            give_up(r, c);
-        return;
-    }
-    for (size_t i = history_after(&c->history, r->reached); i < c->history.count; i++)
-        frame_builder_add(&r->builder, history_get(&c->history, i));
-    s->recovered = true;
-    struct frame_block *block = frame_builder_finish(&r->builder);
-    resume_free(r);
-    answer(c, s, block);
-}
-
-static bool add_record(struct resume *r, const struct bridge_record *record)
-{
-    struct publication *p;
-    if (source_map_for(r->source, record, bytes_of(r->subscribe->channel), &p) == 0) {
-        frame_builder_add(&r->builder, p);
-        publication_unref(p);
-    }
-    r->reached = record->offset;
-    return r->builder.count <= (uint32_t)r->hub->config->limits.recover;
-}
-
-static void on_read(struct bridge_reader *reader, const struct bridge_read_result *result)
-{
-    struct resume *r = (struct resume *)reader;
-    bool within = true;
-
-    for (size_t i = 0; i < result->count && within; i++)
-        within = add_record(r, &result->records[i]);
-    if (!result->last)
-        return;
-
-    enum crier_error error;
-    struct channel *c = hub_channel(r->hub, bytes_of(r->subscribe->channel), &error);
-    if (!c) {
-        struct hub_subscribe *s = r->subscribe;
-        resume_free(r);
-        s->error = error;
-        hub_call_finish(&s->call);
-        return;
-    }
-    bool trimmed = result->oldest_offset >= 0 && result->oldest_offset > r->subscribe->offset + 1 && r->rounds == 1;
-    bool moved = c->numbering != NUMBERED_BY_BROKER || c->origin != r->partition;
-    if (result->error || !result->complete || !within || trimmed || moved) {
-        give_up(r, c);
-        return;
-    }
-    if (result->end_offset - 1 > r->reached)
-        r->reached = result->end_offset - 1 < r->partition->last ? result->end_offset - 1 : r->partition->last;
-    continue_or_answer(r, c);
-}
-
-static bool read_next(struct resume *r)
-{
-    const struct bridge_instance *b = r->source->bridge;
-    if (r->rounds++ == READ_ROUNDS || !b->bridge || b->state != BRIDGE_READY)
-        return false;
-    const struct bridge_read read = {
-        .topic = r->partition->topic,
-        .partition = r->partition->number,
-        .from_offset = r->reached + 1,
-        .to_offset = r->partition->last,
-        .limit = READ_BATCH,
-        .limit_total = READ_TOTAL,
-    };
-    b->ops->read_back(b->bridge, &read, r);
-    return true;
-}
-
-static bool start_reading(struct hub *hub, struct channel *c, struct hub_subscribe *s)
-{
-    if (c->numbering != NUMBERED_BY_BROKER ||
-        !bridge_instance_can(c->origin->source->bridge, BRIDGE_REPLAYABLE | BRIDGE_POSITIONED))
-        return false;
-    struct resume *r = xcalloc(1, sizeof *r);
-    r->reader.on_read = on_read;
-    r->hub = hub;
-    r->subscribe = s;
-    r->source = c->origin->source;
-    r->partition = c->origin;
-    r->reached = s->offset;
-    r->frame = c->frame;
-    r->frame.name = bytes_of(s->channel); /* the call outlives the channel */
-    frame_builder_init(&r->builder, s->form, &r->frame);
-    if (read_next(r))
-        return true;
-    resume_free(r);
-    return false;
-}
-
 /* ---- deciding ---- */
-
-/* A channel that has no record in memory is tied to its partition by the client's epoch, or because there is only one. */
-static void find_origin(struct channel *c, const struct source *s, const char *epoch)
-{
-    if (c->numbering != NUMBERED_NOT_YET || !s || !bridge_instance_can(s->bridge, BRIDGE_POSITIONED))
-        return;
-    struct partition *p = *epoch ? source_partition_by_epoch((struct source *)s, epoch) : NULL;
-    if (!p && s->partition_count == 1)
-        p = s->partitions;
-    if (p && p->started)
-        channel_number_by(c, p);
-}
 
 static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subscribe *s)
 {
     bool same_log = strcmp(s->epoch, c->epoch) == 0 && s->offset <= channel_position(c);
-    if (!same_log) {
-        answer_newest(c, s);
+    if (!same_log || s->offset <= c->expired_at) {
+        subscribe_answer_newest(c, s);
         return;
     }
-    if (s->offset >= c->history.floor) {
-        size_t missed = c->history.count - history_after(&c->history, s->offset);
-        if (missed > (size_t)hub->config->limits.recover && !s->conflate) {
-            metric_add(M_LIMIT_RECOVER, 1);
-            answer_newest(c, s);
-            return;
-        }
+    bool in_memory = s->offset >= c->history.floor;
+    bool too_long = in_memory && !s->conflate && missed(c, s->offset) > (size_t)hub->config->limits.recover;
+    if (too_long)
+        metric_add(M_LIMIT_RECOVER, 1);
+    if (in_memory && !too_long) {
         s->recovered = true;
-        answer(c, s, block_after(c, s));
+        subscribe_answer(c, s, block_after(c, s));
         return;
     }
     /* A client of a keyed channel that is too far behind gets the table anew: that is shorter than what it missed. */
-    if (s->conflate || !start_reading(hub, c, s))
-        answer_newest(c, s);
+    if (in_memory || s->conflate || !resume_start(hub, c, s))
+        subscribe_answer_newest(c, s);
+}
+
+/* A channel without records is tied to its partition as soon as that is known. */
+static void find_numbering(struct channel *c, struct source *source, const char *epoch)
+{
+    struct partition *p = source ? source_partition_for(source, epoch) : NULL;
+    if (p)
+        channel_number_by(c, p);
+    else if (!source || source_numbers_here(source))
+        channel_number_here(c);
 }
 
 static void run_subscribe(struct hub *hub, struct hub_call *call)
 {
     struct hub_subscribe *s = (struct hub_subscribe *)call;
-    const struct source *source = source_of_channel(hub, bytes_of(s->channel));
+    struct source *source = source_of_channel(hub, bytes_of(s->channel));
 
     if (source && !source->caught_up && hub_call_wait(hub, call))
         return;
@@ -297,13 +170,12 @@ static void run_subscribe(struct hub *hub, struct hub_call *call)
         hub_call_finish(call);
         return;
     }
-    find_origin(c, source, s->epoch);
-    if (!source && c->numbering == NUMBERED_NOT_YET)
-        channel_number_here(c);
+    if (c->numbering == NUMBERED_NOT_YET)
+        find_numbering(c, source, s->epoch);
     if (s->has_position)
         resume_or_newest(hub, c, s);
     else
-        answer_newest(c, s);
+        subscribe_answer_newest(c, s);
 }
 
 /* ---- detach ---- */

@@ -1,0 +1,165 @@
+#include "resume.h"
+
+#include <stdlib.h>
+#include <utlist.h>
+
+#include "hub/source.h"
+#include "util/metrics.h"
+
+#define READ_BATCH 512
+#define READ_TOTAL 1000000 /* records looked at for one resume: other channels share the partition */
+#define READ_ROUNDS 4      /* memory may move on while the broker is read */
+#define READS_MAX 16       /* at a time; more wait their turn, so that a herd does not read a log a thousand times at once */
+
+struct resume {
+    struct bridge_reader reader; /* first */
+    struct resume *next;         /* waits for its turn */
+    struct hub *hub;
+    struct channel *channel;
+    struct hub_subscribe *subscribe;
+    struct source *source;
+    char epoch[CHANNEL_EPOCH_SIZE]; /* of the numbering that it began under */
+    struct frame_builder builder;
+    int64_t reached; /* everything up to here is in the builder */
+    int64_t from, to; /* of the read under way */
+    bool too_long;
+    int rounds;
+};
+
+static bool fits(const struct resume *r)
+{
+    return r->builder.count <= (uint64_t)r->hub->config->limits.recover;
+}
+
+/* Gives the call back and ends the resume. */
+static struct hub_subscribe *resume_end(struct resume *r)
+{
+    struct hub_subscribe *s = r->subscribe;
+    r->channel->resumes--;
+    frame_block_unref(frame_builder_finish(&r->builder));
+    free(r);
+    return s;
+}
+
+static void give_up(struct resume *r)
+{
+    struct channel *c = r->channel;
+    if (!fits(r))
+        metric_add(M_LIMIT_RECOVER, 1);
+    subscribe_answer_newest(c, resume_end(r));
+}
+
+static bool read_next(struct resume *r)
+{
+    const struct bridge_instance *b = r->source->bridge;
+    const struct partition *p = r->channel->origin;
+    if (r->rounds++ == READ_ROUNDS || r->hub->closing || b->state != BRIDGE_READY)
+        return false;
+    r->from = r->reached + 1;
+    r->to = p->last;
+    const struct bridge_read read = {
+        .topic = p->topic,
+        .partition = p->number,
+        .from_offset = r->from,
+        .to_offset = r->to,
+        .limit = READ_BATCH,
+        .limit_total = READ_TOTAL,
+    };
+    b->ops->read_back(b->bridge, &read, r);
+    return true;
+}
+
+/* The rest comes from memory. */
+static void answer(struct resume *r)
+{
+    struct channel *c = r->channel;
+    for (size_t i = history_after(&c->history, r->reached); i < c->history.count && fits(r); i++)
+        frame_builder_add(&r->builder, history_get(&c->history, i));
+    if (!fits(r)) {
+        give_up(r);
+        return;
+    }
+    struct frame_block *block = frame_builder_finish(&r->builder);
+    struct hub_subscribe *s = resume_end(r);
+    s->recovered = true;
+    subscribe_answer(c, s, block);
+}
+
+static void start_waiting(struct hub *hub)
+{
+    while (hub->resumes && (hub->reading < READS_MAX || hub->closing)) {
+        struct resume *r = hub->resumes;
+        LL_DELETE(hub->resumes, r);
+        hub->reading++;
+        if (strcmp(r->epoch, r->channel->epoch) == 0 && read_next(r))
+            continue;
+        hub->reading--;
+        give_up(r);
+    }
+}
+
+static void add_record(struct resume *r, const struct bridge_record *record)
+{
+    struct publication *p;
+    r->too_long |= !fits(r);
+    if (r->too_long || source_map_for(r->source, record, r->channel->frame.name, &p) < 0)
+        return;
+    frame_builder_add(&r->builder, p);
+    publication_unref(p);
+}
+
+/* What was read is all that the channel had in [from, to], and still counts under the same epoch. */
+static bool is_whole(const struct resume *r, const struct bridge_read_result *result)
+{
+    bool trimmed = result->oldest_offset > r->from;
+    return !result->error && result->complete && !trimmed && !r->too_long && fits(r) &&
+           strcmp(r->epoch, r->channel->epoch) == 0;
+}
+
+static void on_read(struct bridge_reader *reader, const struct bridge_read_result *result)
+{
+    struct resume *r = (struct resume *)reader;
+    struct hub *hub = r->hub;
+
+    for (size_t i = 0; i < result->count; i++)
+        add_record(r, &result->records[i]);
+    if (!result->last)
+        return;
+    if (is_whole(r, result)) {
+        r->reached = r->to;
+        /* History may have moved on past what was read meanwhile. */
+        if (r->channel->history.floor > r->reached && read_next(r))
+            return;
+    }
+    hub->reading--;
+    if (is_whole(r, result) && r->channel->history.floor <= r->reached)
+        answer(r);
+    else
+        give_up(r);
+    start_waiting(hub);
+}
+
+bool resume_start(struct hub *hub, struct channel *c, struct hub_subscribe *s)
+{
+    if (c->numbering != NUMBERED_BY_BROKER || hub->closing || c->origin->source->bridge->state != BRIDGE_READY ||
+        !bridge_instance_can(c->origin->source->bridge, BRIDGE_REPLAYABLE | BRIDGE_POSITIONED))
+        return false;
+    struct resume *r = xcalloc(1, sizeof *r);
+    r->reader.on_read = on_read;
+    r->hub = hub;
+    r->channel = c;
+    r->subscribe = s;
+    r->source = c->origin->source;
+    r->reached = s->offset;
+    memcpy(r->epoch, c->epoch, sizeof r->epoch);
+    frame_builder_init(&r->builder, s->form, &c->frame);
+    c->resumes++;
+    LL_APPEND(hub->resumes, r);
+    start_waiting(hub);
+    return true;
+}
+
+void resumes_cancel(struct hub *hub)
+{
+    start_waiting(hub);
+}
