@@ -25,6 +25,7 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->used_ms = clock_mono_ms();
     c->expired_at = INT64_MIN;
     epoch_random(c->epoch); /* until its partition is known, nothing before this moment can be resumed */
+    c->top = -1;
     history_init(&c->history, -1);
     keyed_init(&c->keyed);
     metric_add(M_CHANNELS, 1);

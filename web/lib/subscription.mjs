@@ -101,6 +101,11 @@ export class Subscription extends EventTarget {
 
   #onSubscribed(reply) {
     if (this.state === 'closed') return;
+    if (this.state === 'subscribed' && reply.recovered === undefined) {
+      // The channel counts anew, or its log was not known before: the stream goes on without a gap.
+      this.position = { epoch: reply.epoch, offset: reply.offset };
+      return;
+    }
     const recovered = this.position !== null && reply.recovered === true;
     if (this.position !== null && !recovered) this.#emit('lost', {});
     this.#backoff.reset();
