@@ -45,10 +45,15 @@ static struct bytes params_of(const struct command *c)
 
 static bool get_channel(struct command *c, struct buf *channel)
 {
-    if (json_get_string(params_of(c), "channel", channel) == 0)
-        return true;
-    finish(c, CRIER_ERR_BAD_REQUEST, "channel is required");
-    return false;
+    if (json_get_string(params_of(c), "channel", channel) < 0) {
+        finish(c, CRIER_ERR_BAD_REQUEST, "channel is required");
+        return false;
+    }
+    if (!channel_name_valid(c->loop->app->config, buf_bytes(channel))) {
+        finish(c, CRIER_ERR_BAD_REQUEST, "no channel has such a name");
+        return false;
+    }
+    return true;
 }
 
 /* ---- publish and broadcast ---- */
@@ -158,7 +163,9 @@ static int read_channels(struct command *c, struct buf *names, size_t *ret_count
     struct json_cursor cursor = json_cursor_at(list, JSON_DEPTH_DEFAULT, JSON_RFC);
     int r = json_enter_array(&cursor);
     while (r == 0 && (r = json_next_element(&cursor, &element)) == 0) {
-        if (json_unescape(element, names) < 0)
+        size_t start = names->len;
+        if (json_unescape(element, names) < 0 ||
+            (names->len > start && memchr(names->data + start, 0, names->len - start)))
             return -EBADMSG;
         buf_append(names, "", 1);
         ++*ret_count;

@@ -166,25 +166,33 @@ static void on_abort(void *arg)
     poll_free(p);
 }
 
-static void finish_from_log(struct poll *p)
+static void ask_hub(struct poll *p, struct loop *l);
+
+/* What the log does not reach any more (one block can be larger than it), or what counts under a new epoch, the hub
+ * knows. */
+static void finish_waiting(struct poll *p)
 {
-    struct http_request *r = take_request(p);
-    uint64_t first = p->form->log.head;
-    channel_form_seek(p->form, p->epoch, p->offset, &first);
-    if (r)
-        answer_from_log(p, r, first);
+    uint64_t first;
+    uv_timer_stop(&p->timer);
+    channel_form_stop_waiting(&p->waiter);
+    if (!channel_form_seek(p->form, p->epoch, p->offset, &first)) {
+        p->wait_ms = 0;
+        ask_hub(p, p->form->channel->loop);
+        return;
+    }
+    answer_from_log(p, take_request(p), first);
     poll_free(p);
 }
 
 static void on_news(struct poll_waiter *w, struct channel_form *f)
 {
     (void)f;
-    finish_from_log((struct poll *)w);
+    finish_waiting((struct poll *)w);
 }
 
 static void on_timeout(uv_timer_t *timer)
 {
-    finish_from_log(timer->data);
+    finish_waiting(timer->data);
 }
 
 static bool may_wait(const struct poll *p, const struct loop *l)
@@ -261,11 +269,15 @@ void poll_get(struct http_request *r, void *arg)
     (void)arg;
 
     const char *fault = parse(r, &p, config->limits.poll_wait_ms);
-    struct loop_channel *c = loop_channel_get(l, http_path_rest(r), &error);
-    if (c && !c->ns->rest && !api_key_valid(r))
+    struct bytes name = http_path_rest(r);
+    const struct config_namespace *ns = config_namespace_of(config, name);
+    if (ns && !ns->rest && !api_key_valid(r))
         error = CRIER_ERR_PERMISSION_DENIED;
-    if (error != CRIER_OK || fault) {
-        http_respond_error(r, error != CRIER_OK ? error : CRIER_ERR_BAD_REQUEST, error != CRIER_OK ? NULL : fault);
+    else if (fault)
+        error = CRIER_ERR_BAD_REQUEST;
+    struct loop_channel *c = error == CRIER_OK ? loop_channel_get(l, name, &error) : NULL;
+    if (!c) {
+        http_respond_error(r, error, error == CRIER_ERR_BAD_REQUEST ? fault : NULL);
         return;
     }
     p.form = channel_form_get(c, FORM_POLL);

@@ -1,10 +1,12 @@
+#include <utlist.h>
+
 #include "app/app.h"
 #include "loop/loop.h"
 #include "session/session.h"
 #include "util/clock.h"
 
 #define PASS_BUDGET_NS 2000000 /* of one turn: sockets, timers and other channels wait no longer than this */
-#define CLOCK_EVERY 32         /* subscribers between two looks at the clock */
+#define CLOCK_EVERY 32         /* subscribers, or channels, between two looks at the clock */
 
 /* Adaptive gathering: the first publication after a quiet moment leaves at once, those that follow within gather_ms leave
  * together. */
@@ -18,33 +20,51 @@ static void on_gathered(uv_timer_t *timer)
     (void)timer; /* the end of this turn starts the passes */
 }
 
-static void start_due_passes(struct loop *l, uint64_t now)
+static void begin_pass(struct loop *l, struct channel_form *f, uint64_t now)
 {
-    struct channel_form *f = l->dirty, *next;
-    uint64_t next_due = 0;
+    f->dirty = false;
+    f->passing = true;
+    f->pass_at = 0;
+    f->pass_head = f->log.head;
+    f->flushed_ms = now;
+    DL_APPEND(l->passing, f);
+}
 
-    l->dirty = NULL;
-    for (; f; f = next) {
-        next = f->next;
-        if (due_ms(f) > now) {
-            f->next = l->dirty;
-            l->dirty = f;
-            if (!next_due || due_ms(f) < next_due)
-                next_due = due_ms(f);
+static void gather_until(struct loop *l, uint64_t due)
+{
+    if (!l->gather_due_ms || due < l->gather_due_ms)
+        l->gather_due_ms = due;
+}
+
+/* Those that are due begin; the others are looked at again when the first of them is. */
+static void sort_dirty(struct loop *l, struct channel_form *list, uint64_t now)
+{
+    struct channel_form *f;
+    while ((f = list)) {
+        DL_DELETE(list, f);
+        if (due_ms(f) <= now) {
+            begin_pass(l, f, now);
             continue;
         }
-        f->dirty = false;
-        f->passing = true;
-        f->pass_at = 0;
-        f->pass_head = f->log.head;
-        f->flushed_ms = now;
-        f->next = l->passing;
-        l->passing = f;
+        DL_APPEND(l->gathering, f);
+        gather_until(l, due_ms(f));
     }
-    if (next_due) {
-        uv_update_time(&l->uv);
-        uv_timer_start(&l->gather, on_gathered, next_due - now, 0);
+}
+
+static void start_due_passes(struct loop *l, uint64_t now)
+{
+    struct channel_form *list = l->dirty;
+    l->dirty = NULL;
+    if (l->gather_due_ms && now >= l->gather_due_ms) {
+        DL_CONCAT(list, l->gathering);
+        l->gathering = NULL;
+        l->gather_due_ms = 0;
     }
+    sort_dirty(l, list, now);
+    if (!l->gather_due_ms)
+        return;
+    uv_update_time(&l->uv);
+    uv_timer_start(&l->gather, on_gathered, l->gather_due_ms - now, 0);
 }
 
 static void flush_one(struct session *s)
@@ -53,18 +73,27 @@ static void flush_one(struct session *s)
         session_flush(s);
 }
 
-/* Returns false when the time is up before the pass is through. */
-static bool work_on(struct channel_form *f, uint64_t deadline_ns)
+struct budget {
+    uint64_t deadline_ns;
+    unsigned until_look;
+};
+
+static bool spent(struct budget *b)
 {
-    unsigned until_look = CLOCK_EVERY;
+    if (--b->until_look > 0)
+        return false;
+    b->until_look = CLOCK_EVERY;
+    return clock_mono_ns() > b->deadline_ns;
+}
+
+/* Returns false when the time is up before the pass is through. */
+static bool work_on(struct channel_form *f, struct budget *b)
+{
     while (f->pass_at < f->count) {
         struct subscription *s = f->subscriptions[f->pass_at++];
         flush_one(s->session);
-        if (--until_look == 0) {
-            until_look = CLOCK_EVERY;
-            if (clock_mono_ns() > deadline_ns)
-                return false;
-        }
+        if (spent(b))
+            return false;
     }
     return true;
 }
@@ -75,8 +104,7 @@ static void finish_pass(struct loop *l, struct channel_form *f)
     if (f->log.head == f->pass_head || f->count == 0)
         return;
     f->dirty = true; /* more came while the pass ran */
-    f->next = l->dirty;
-    l->dirty = f;
+    DL_APPEND(l->dirty, f);
 }
 
 static void on_more(uv_idle_t *idle)
@@ -86,29 +114,20 @@ static void on_more(uv_idle_t *idle)
 
 void loop_flush(struct loop *l)
 {
-    uint64_t began_ns = clock_mono_ns();
-    if (l->dirty)
-        start_due_passes(l, began_ns / 1000000u);
+    struct budget budget = {.deadline_ns = clock_mono_ns() + PASS_BUDGET_NS, .until_look = CLOCK_EVERY};
+    bool in_time = true;
 
-    struct channel_form *last = NULL;
-    while (l->passing) {
+    start_due_passes(l, clock_mono_ms());
+    while (l->passing && in_time) {
         struct channel_form *f = l->passing;
-        if (!work_on(f, began_ns + PASS_BUDGET_NS)) {
-            /* To the end of the list: a channel with many subscribers does not hold up the others. */
-            if (f->next) {
-                l->passing = f->next;
-                f->next = NULL;
-                for (last = l->passing; last->next; last = last->next)
-                    ;
-                last->next = f;
-            }
-            break;
-        }
-        l->passing = f->next;
-        f->next = NULL;
-        finish_pass(l, f);
+        DL_DELETE(l->passing, f);
+        in_time = work_on(f, &budget);
+        if (f->pass_at < f->count)
+            DL_APPEND(l->passing, f); /* a channel with many subscribers does not hold up the others */
+        else
+            finish_pass(l, f);
     }
-    if (l->passing || (l->dirty && !uv_is_active((uv_handle_t *)&l->gather)))
+    if (l->passing || l->dirty)
         uv_idle_start(&l->more, on_more);
     else
         uv_idle_stop(&l->more);

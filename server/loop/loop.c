@@ -19,7 +19,7 @@ static void on_turn_begin(uv_check_t *check)
 static void on_turn_end(uv_prepare_t *prepare)
 {
     struct loop *l = prepare->data;
-    if (l->dirty || l->passing)
+    if (l->dirty || l->gathering || l->passing)
         loop_flush(l);
     if (l->turn_began_ns)
         metric_observe(H_LOOP_TURN_US, (clock_mono_ns() - l->turn_began_ns) / 1000);

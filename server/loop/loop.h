@@ -32,8 +32,10 @@ struct loop {
     uint64_t turn_began_ns;
 
     struct loop_channel *channels; /* hash by name */
-    struct channel_form *dirty;    /* wait for a flush pass */
-    struct channel_form *passing;  /* being flushed */
+    struct channel_form *dirty;     /* got blocks; the end of the turn decides */
+    struct channel_form *gathering; /* wait for the end of their gather_ms */
+    struct channel_form *passing;   /* being flushed */
+    uint64_t gather_due_ms;         /* of the first of those that gather; 0 none */
     struct buf scratch;            /* gathers frames of several channels for one send */
 
     struct session *sessions;      /* hash by key */

@@ -62,8 +62,7 @@ static void mark_dirty(struct channel_form *f)
     if (f->dirty)
         return;
     f->dirty = true;
-    f->next = l->dirty;
-    l->dirty = f;
+    DL_APPEND(l->dirty, f);
 }
 
 void channel_form_wait(struct channel_form *f, struct poll_waiter *w)
@@ -147,25 +146,31 @@ static void place(struct subscription *s)
     atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
 }
 
+static void put(struct channel_form *f, size_t index, struct subscription *s)
+{
+    f->subscriptions[index] = s;
+    s->index = index;
+}
+
+/* The last one fills the place. While a pass runs, the places below `pass_at` are those it has been to: the last one of
+ * these fills the place then, and the last one of all, which the pass has not seen, comes to where the pass goes next. */
 static void displace(struct subscription *s)
 {
     struct channel_form *f = s->form;
-    struct subscription *last = f->subscriptions[--f->count];
-    f->subscriptions[s->index] = last;
-    last->index = s->index;
+    size_t hole = s->index;
+    if (f->passing && hole < f->pass_at) {
+        put(f, hole, f->subscriptions[--f->pass_at]);
+        hole = f->pass_at;
+    }
+    put(f, hole, f->subscriptions[--f->count]);
     atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
     if (f->count == 0)
         f->idle_since_ms = clock_mono_ms();
-    else if (f->passing && last != s && s->index < f->pass_at)
-        session_flush(last->session); /* the pass is beyond this place already */
 }
 
-static void leave(struct subscription *s)
+static void leave(const struct channel_form *f, const char *session)
 {
-    struct loop *l = s->form->channel->loop;
-    if (s->presence)
-        hub_leave_post(&l->app->hub, channel_name(s->form), s->session->id);
-    s->presence = false;
+    hub_leave_post(&f->channel->loop->app->hub, channel_name(f), session);
 }
 
 static void go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
@@ -173,6 +178,7 @@ static void go_live(struct subscription *s, uint64_t cursor, int64_t position, c
     /* A restart that could not go on where the client was is news for it: what follows is a new beginning. */
     bool quiet = s->quiet && result->recovered;
     s->state = SUBSCRIPTION_LIVE;
+    s->joined |= result->session != NULL;
     s->cursor = cursor;
     s->sent = position;
     s->quiet = false;
@@ -186,8 +192,11 @@ static void fail(struct subscription *s, enum crier_error error, const char *det
     struct session *session = s->session;
     struct bytes name = channel_name(s->form);
     bool quiet = s->quiet;
-    session_forget(session, s);
-    free(s); /* what is forgotten while attaching waits for an answer: this was it */
+
+    if (s->joined)
+        leave(s->form, session->id);
+    session_remove(session, s);
+    free(s);
     if (quiet)
         session->wire->unsubscribed(session, name, 2500, "insufficient state");
     else
@@ -235,6 +244,9 @@ static void on_subscribed(struct hub_call *call, void *owner)
 
     channel_form_answered(f, r);
     if (s->cancelled) {
+        if (r->session && r->error == CRIER_OK)
+            leave(f, r->session);
+        session_answered(f->channel->loop, s->session_key);
         free(s);
     } else if (r->error != CRIER_OK) {
         fail(s, r->error, r->detail);
@@ -242,7 +254,7 @@ static void on_subscribed(struct hub_call *call, void *owner)
         struct session *session = s->session;
         go_live(s, f->log.head, r->position, r);
         if (r->block && !session->closing) {
-            session_send_block(session, r->block);
+            session_send_block(session, r->block, s);
             r->block = NULL;
         }
         if (f->form != session->form && !session->closing)
@@ -264,8 +276,7 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
         r->offset = q->offset;
         snprintf(r->epoch, sizeof r->epoch, "%s", q->epoch);
     }
-    if (f->channel->ns->presence && !s->presence) {
-        s->presence = true;
+    if (f->channel->ns->presence && !s->joined) {
         r->session = xstrdup(s->session->id);
         r->user = xstrdup(s->session->user);
         r->name = xstrdup(s->session->name);
@@ -282,9 +293,9 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
     struct hub_subscribe result = {.position = f->position, .has_position = q->epoch != NULL};
     uint64_t cursor = f->log.head;
 
-    /* Presence is the hub's; so is what a client missed where the namespace promises no history. */
-    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate || (c->ns->presence && !s->presence) ||
-        (q->epoch && c->ns->history == 0 && q->offset < f->position))
+    /* Presence is the hub's; so are keys that expire, and what was missed where the namespace promises no history. */
+    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate || (c->ns->presence && !s->joined) ||
+        c->ns->key_ttl_ms || (q->epoch && c->ns->history == 0 && q->offset < f->position))
         return false;
     if (q->epoch) {
         if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position) ||
@@ -312,9 +323,13 @@ void subscription_start(struct subscription *s, const struct subscribe_request *
 
 void subscription_end(struct subscription *s)
 {
-    leave(s);
+    if (s->joined)
+        leave(s->form, s->session->id);
+    session_drop_blocks(s->session, s);
     if (s->state == SUBSCRIPTION_ATTACHING) {
         s->cancelled = true; /* freed when the hub answers */
+        s->session_key = s->session->key;
+        s->session->cancelled++;
         s->session = NULL;
         return;
     }
@@ -323,13 +338,18 @@ void subscription_end(struct subscription *s)
 }
 
 /* Takes the cursor out and asks the hub to go on behind the last frame sent. */
-static void restart(struct subscription *s, bool conflate)
+static void restart(struct subscription *s, struct channel_form *f, bool conflate)
 {
+    /* A client that has not come to the present numbering has no position in it. */
+    bool placed = s->cursor > s->form->epoch_seq || s->sent == s->form->epoch_offset;
     char epoch[CHANNEL_EPOCH_SIZE];
     memcpy(epoch, s->form->channel->epoch, sizeof epoch);
+    if (!placed)
+        *epoch = 0;
     const struct subscribe_request again = {
         .epoch = epoch, .offset = s->sent, .quiet = true, .conflate = conflate};
     s->quiet = true;
+    s->form = f;
     ask_hub(s, &again);
 }
 
@@ -338,8 +358,7 @@ void subscription_change_form(struct subscription *s, enum frame_form form)
     if (s->state == SUBSCRIPTION_ATTACHING)
         return; /* its answer comes in the old form: the client has not been promised another one yet */
     displace(s);
-    s->form = channel_form_get(s->form->channel, form);
-    restart(s, false);
+    restart(s, channel_form_get(s->form->channel, form), false);
 }
 
 /* ---- flushing ---- */
@@ -349,7 +368,8 @@ static bool apply_policy(struct subscription *s)
 {
     struct channel_form *f = s->form;
     struct session *session = s->session;
-    int64_t first = s->sent + 1, last = f->log.base_offset;
+    bool renumbered = s->cursor < f->epoch_seq && f->log.base >= f->epoch_seq;
+    int64_t first = (renumbered ? f->epoch_offset : s->sent) + 1, last = f->log.base_offset;
 
     metric_add(M_GAPS, 1);
     switch (f->channel->ns->behind) {
@@ -360,7 +380,7 @@ static bool apply_policy(struct subscription *s)
         return session_can_send(session);
     case BEHIND_CONFLATE:
         displace(s);
-        restart(s, true);
+        restart(s, f, true);
         return false;
     case BEHIND_RESYNC: {
         struct bytes name = channel_name(f);
@@ -387,19 +407,19 @@ static void advance(struct subscription *s, uint64_t next)
     s->sent = frame_log_offset_before(&s->form->log, next);
 }
 
-bool subscription_collect(struct subscription *s, struct buf *out, size_t limit)
+bool subscription_settle(struct subscription *s)
+{
+    return !behind(s) || s->cursor >= s->form->log.base || apply_policy(s);
+}
+
+void subscription_collect(struct subscription *s, struct buf *out, size_t limit)
 {
     uint64_t next;
-    if (!behind(s))
-        return true;
-    if (s->cursor < s->form->log.base && !apply_policy(s))
-        return false;
     if (!behind(s) || (out->len && out->len >= limit))
-        return true;
+        return;
     struct bytes slice = frame_log_slice(&s->form->log, s->cursor, limit - out->len, &next);
     buf_append_bytes(out, slice);
     advance(s, next);
-    return true;
 }
 
 void subscription_flush(struct subscription *s)
@@ -407,7 +427,7 @@ void subscription_flush(struct subscription *s)
     struct session *session = s->session;
     while (behind(s) && session_can_send(session)) {
         uint64_t next;
-        if (s->cursor < s->form->log.base && !apply_policy(s))
+        if (!subscription_settle(s))
             return;
         struct bytes slice = frame_log_slice(&s->form->log, s->cursor, 65536, &next);
         session_write(session, slice);

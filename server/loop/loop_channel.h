@@ -34,7 +34,7 @@ struct channel_form {
     bool dirty, passing;
     size_t pass_at;      /* next subscriber of the pass */
     uint64_t pass_head;  /* newest frame when the pass began */
-    struct channel_form *next; /* in the loop's dirty or passing list */
+    struct channel_form *prev, *next; /* in one of the loop's three lists */
     struct poll_waiter *waiters; /* long polls */
 };
 
@@ -61,8 +61,9 @@ struct subscription {
     size_t index;       /* in form->subscriptions */
     enum subscription_state state;
     bool quiet;         /* the client already knows of this subscription */
-    bool cancelled;     /* unsubscribed while attaching */
-    bool presence;
+    bool cancelled;     /* unsubscribed while attaching: `session` is NULL, `session_key` says whose it was */
+    bool joined;        /* is in the channel's presence */
+    uint64_t session_key;
 };
 
 struct subscribe_request {
@@ -108,9 +109,11 @@ void subscription_end(struct subscription *s);
 void subscription_change_form(struct subscription *s, enum frame_form form);
 /* Sends what the cursor is behind, as far as the socket takes it. */
 void subscription_flush(struct subscription *s);
-/* Adds what the cursor is behind to `out`, up to `limit` bytes in all. Applies the namespace's policy first when the
- * cursor fell off the log. Returns false when the subscription ended or waits for the hub. */
-bool subscription_collect(struct subscription *s, struct buf *out, size_t limit);
+/* Applies the namespace's policy when the cursor fell off the log. Returns false when the subscription ended, waits for
+ * the hub, or its session takes no more. */
+bool subscription_settle(struct subscription *s);
+/* Adds what the cursor, which is on the log, is behind to `out`, up to `limit` bytes in all. */
+void subscription_collect(struct subscription *s, struct buf *out, size_t limit);
 
 /* End of a turn: starts due passes and works on them for a bounded time. */
 void loop_flush(struct loop *l);

@@ -13,6 +13,7 @@
 struct outbox_item {
     struct outbox_item *next;
     struct frame_block *block;
+    const struct subscription *owner; /* of the block */
     uint32_t next_frame;
     size_t len;
     char data[];
@@ -169,14 +170,30 @@ void session_send(struct session *s, struct bytes frames)
     enqueue(s, item);
 }
 
-void session_send_block(struct session *s, struct frame_block *block)
+void session_drop_blocks(struct session *s, const struct subscription *owner)
+{
+    struct outbox_item **at = &s->outbox_first, *item;
+    s->outbox_last = NULL;
+    while ((item = *at)) {
+        if (item->owner == owner) {
+            *at = item->next;
+            frame_block_unref(item->block);
+            free(item);
+        } else {
+            s->outbox_last = item;
+            at = &item->next;
+        }
+    }
+}
+
+void session_send_block(struct session *s, struct frame_block *block, const struct subscription *owner)
 {
     if (s->closing) {
         frame_block_unref(block);
         return;
     }
     struct outbox_item *item = xmalloc(sizeof *item);
-    *item = (struct outbox_item){.block = block};
+    *item = (struct outbox_item){.block = block, .owner = owner};
     enqueue(s, item);
     session_flush(s);
 }
@@ -217,25 +234,30 @@ static void send_item(struct session *s, struct outbox_item *item)
     free(item);
 }
 
+/* Policies first: they may send, end subscriptions and close the session, which must not happen in the middle of what is
+ * being gathered. False when nothing may be written now. */
+static bool settle_subscriptions(struct session *s)
+{
+    for (uint32_t i = 0; i < s->subscription_count && session_can_send(s);) {
+        uint32_t before = s->subscription_count;
+        subscription_settle(s->subscriptions[i]);
+        i += s->subscription_count == before; /* one that ended: another one moved here */
+    }
+    return session_can_send(s);
+}
+
 /* Gathers what several channels have for this client into one write. */
 static void flush_subscriptions(struct session *s)
 {
     struct buf *out = &s->loop->scratch;
-    bool more = true;
-    while (more && session_can_send(s)) {
+    while (settle_subscriptions(s)) {
         out->len = 0;
-        for (uint32_t i = 0; i < s->subscription_count && out->len < WRITE_MAX;) {
-            uint32_t before = s->subscription_count;
+        for (uint32_t i = 0; i < s->subscription_count && out->len < WRITE_MAX; i++)
             subscription_collect(s->subscriptions[i], out, WRITE_MAX);
-            if (s->closing)
-                return;
-            i += s->subscription_count == before; /* a policy may have ended it: another one moved here */
-        }
-        more = out->len > 0;
-        if (more) {
-            session_write(s, buf_bytes(out));
-            metric_add(M_SENDS, 1);
-        }
+        if (out->len == 0)
+            return;
+        session_write(s, buf_bytes(out));
+        metric_add(M_SENDS, 1);
     }
 }
 
@@ -283,7 +305,7 @@ static enum crier_error may_subscribe(struct session *s, const struct subscribe_
         return CRIER_ERR_UNKNOWN_CHANNEL;
     if (session_subscription(s, r->channel))
         return CRIER_ERR_ALREADY_SUBSCRIBED;
-    if (s->subscription_count >= (uint64_t)config->limits.subscriptions) {
+    if (s->subscription_count + s->cancelled >= (uint64_t)config->limits.subscriptions) {
         metric_add(M_LIMIT_SUBSCRIPTIONS, 1);
         return CRIER_ERR_LIMIT_EXCEEDED;
     }
@@ -319,7 +341,7 @@ void session_subscribe(struct session *s, const struct subscribe_request *reques
     subscription_start(sub, request);
 }
 
-void session_forget(struct session *s, struct subscription *sub)
+void session_remove(struct session *s, struct subscription *sub)
 {
     for (uint32_t i = 0; i < s->subscription_count; i++) {
         if (s->subscriptions[i] != sub)
@@ -328,7 +350,19 @@ void session_forget(struct session *s, struct subscription *sub)
         metric_add(M_SUBSCRIPTIONS, -1);
         break;
     }
+}
+
+void session_forget(struct session *s, struct subscription *sub)
+{
+    session_remove(s, sub);
     subscription_end(sub);
+}
+
+void session_answered(struct loop *l, uint64_t key)
+{
+    struct session *s = session_find(l, key);
+    if (s)
+        s->cancelled--;
 }
 
 bool session_unsubscribe(struct session *s, struct bytes channel)
@@ -336,7 +370,10 @@ bool session_unsubscribe(struct session *s, struct bytes channel)
     struct subscription *sub = session_subscription(s, channel);
     if (!sub)
         return false;
+    bool unanswered = sub->state == SUBSCRIPTION_ATTACHING && !sub->quiet;
     session_forget(s, sub);
+    if (unanswered) /* whoever waits for the answer to the subscribe gets this one */
+        s->wire->subscribe_failed(s, channel, CRIER_ERR_NOT_AVAILABLE, "unsubscribed before the subscription began");
     return true;
 }
 

@@ -43,6 +43,7 @@ struct session {
     bool form_assumed; /* it has been silent for SESSION_DECIDE_MS: binary until it speaks */
     bool closing;
     uint32_t subscription_count, subscription_capacity;
+    uint32_t cancelled; /* subscriptions given up before the hub's answer: they count until it comes */
     struct subscription **subscriptions;
     struct outbox_item *outbox_first, *outbox_last; /* not empty only while the socket takes no more */
     size_t outbox_bytes;
@@ -66,8 +67,10 @@ struct session *session_find(struct loop *l, uint64_t key);
 /* Sends whole frames now or, when the socket takes no more, keeps them within limits.outbox_bytes; beyond that the
  * session is closed with 3008. */
 void session_send(struct session *s, struct bytes frames);
-/* The same for a block, which is shared, not copied, and does not count against the bound. Takes the reference. */
-void session_send_block(struct session *s, struct frame_block *block);
+/* The same for a block, which is shared, not copied; takes the reference. It does not count against the bound: there is
+ * at most one a subscription, whose end drops what is unsent of it. */
+void session_send_block(struct session *s, struct frame_block *block, const struct subscription *owner);
+void session_drop_blocks(struct session *s, const struct subscription *owner);
 /* Sends everything that the session is behind. */
 void session_flush(struct session *s);
 void session_close(struct session *s, int code, const char *reason);
@@ -87,7 +90,11 @@ struct subscription *session_subscription(struct session *s, struct bytes channe
 void session_set_form(struct session *s, enum frame_form form);
 /* Starts what was deferred by sessions whose time is up; returns when to come again, 0 never. */
 uint64_t sessions_decide(struct loop *l, uint64_t now_ms);
-/* Forgets a subscription that ended by itself. */
+/* Ends a subscription. */
 void session_forget(struct session *s, struct subscription *sub);
+/* Takes it out of the session's list only. */
+void session_remove(struct session *s, struct subscription *sub);
+/* The hub answered one that the session, if it still is there, had cancelled. */
+void session_answered(struct loop *l, uint64_t key);
 
 #endif

@@ -1,8 +1,20 @@
 #include "inbox.h"
 
+#define BATCH 4096 /* messages of one turn: sockets and timers must not starve while others post without end */
+
 static void on_wake(uv_async_t *wake)
 {
-    inbox_drain(wake->data);
+    struct inbox *in = wake->data;
+    for (int i = 0; i < BATCH; i++) {
+        struct mpsc_node *node = mpsc_pop(&in->queue);
+        if (!node)
+            return;
+        struct inbox_message *m = (struct inbox_message *)node;
+        m->deliver(m, in->owner);
+        if (inbox_closed(in))
+            return;
+    }
+    uv_async_send(wake);
 }
 
 void inbox_init(struct inbox *in, uv_loop_t *loop, void *owner)

@@ -10,10 +10,15 @@
 /* Channel named in a control payload; replies with the error when it is missing. */
 static bool get_channel(struct crier_request *r, struct buf *ret)
 {
-    if (json_get_string(r->payload, "channel", ret) == 0)
-        return true;
-    typed_reply_error(r->session, r->id, CRIER_ERR_BAD_REQUEST, "the payload needs a string \"channel\"");
-    return false;
+    if (json_get_string(r->payload, "channel", ret) < 0) {
+        typed_reply_error(r->session, r->id, CRIER_ERR_BAD_REQUEST, "the payload needs a string \"channel\"");
+        return false;
+    }
+    if (!channel_name_valid(r->session->loop->app->config, buf_bytes(ret))) {
+        typed_reply_error(r->session, r->id, CRIER_ERR_BAD_REQUEST, "no channel has such a name");
+        return false;
+    }
+    return true;
 }
 
 static bool namespace_allows(struct crier_request *r, struct bytes channel, bool publish)
