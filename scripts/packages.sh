@@ -10,10 +10,11 @@ packages_run=(
 )
 packages_test=(
     libcmocka-dev clang libclang-rt-14-dev
-    openjdk-17-jre-headless maven mosquitto
+    openjdk-17-jre-headless maven kcat
+    mosquitto mosquitto-clients openssl
     chromium fonts-dejavu-core
     python3 python3-venv
-    ca-certificates procps
+    ca-certificates curl procps
 )
 # Packages that bring a daemon: the tests start their own copies, the system's must not run.
 packages_daemons=(mosquitto)

@@ -38,7 +38,13 @@ async function runExample(t, server, code, expected) {
   const dir = temporary(t);
   const ws = pathToFileURL(join(root, 'tests/node_modules/ws/wrapper.mjs'));
   const adapted = code.replaceAll('127.0.0.1:8800', `127.0.0.1:${server.port}`).replace("'/lib/", `'${pathToFileURL(join(root, 'web/lib'))}/`);
-  writeFileSync(join(dir, 'socket.mjs'), `import WebSocket from '${ws}';\nglobalThis.WebSocket = WebSocket;\n`);
+  writeFileSync(join(dir, 'socket.mjs'), `import WebSocket from '${ws}';\nglobalThis.WebSocket = WebSocket;
+globalThis.CustomEvent ??= class extends Event {
+  constructor(type, options) {
+    super(type);
+    this.detail = options?.detail;
+  }
+};\n`); // what browsers have and Node 18 has not
   writeFileSync(join(dir, 'example.mjs'), `import './socket.mjs';\n${adapted}`);
   const child = spawn(process.execPath, [join(dir, 'example.mjs')], { stdio: ['ignore', 'pipe', 'pipe'] });
   let output = '';
