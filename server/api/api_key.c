@@ -3,11 +3,11 @@
 #include <openssl/crypto.h>
 #include <strings.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 
 bool api_key_valid(const struct http_request *r)
 {
-    const struct config *config = loop_of_request(r)->app->config;
+    const struct config *config = loop_of_request(r)->engine->config;
     struct bytes authorization = http_header_get(r, "authorization");
     struct bytes given = http_header_get(r, "x-api-key");
     CLEANUP_BUF query = BUF_INIT;

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "hub/publish.h"
 #include "hub/query.h"
 #include "proto/json_scan.h"
@@ -49,7 +49,7 @@ static bool get_channel(struct command *c, struct buf *channel)
         finish(c, CRIER_ERR_BAD_REQUEST, "channel is required");
         return false;
     }
-    if (!channel_name_valid(c->loop->app->config, buf_bytes(channel))) {
+    if (!channel_name_valid(c->loop->engine->config, buf_bytes(channel))) {
         finish(c, CRIER_ERR_BAD_REQUEST, "no channel has such a name");
         return false;
     }
@@ -122,7 +122,7 @@ static void run_publish(struct command *c)
     }
     struct hub_publish *p = new_publish(c, buf_bytes(&channel), data, on_published);
     p->arg = c;
-    hub_call_post(&c->loop->app->hub, &p->call);
+    hub_call_post(c->loop->engine->hub, &p->call);
 }
 
 static void on_part_published(struct hub_call *call, void *owner)
@@ -196,7 +196,7 @@ static void run_broadcast(struct command *c)
         p->arg = c;
         p->arg2 = &parts[i];
         name += strlen(name) + 1;
-        hub_call_post(&c->loop->app->hub, &p->call);
+        hub_call_post(c->loop->engine->hub, &p->call);
     }
 }
 
@@ -222,7 +222,7 @@ static struct hub_query *new_query(struct command *c, enum hub_query_kind kind, 
 
 static void post_query(struct command *c, struct hub_query *q)
 {
-    hub_call_post(&c->loop->app->hub, &q->call);
+    hub_call_post(c->loop->engine->hub, &q->call);
 }
 
 static void ask_of_channel(struct command *c, enum hub_query_kind kind)
@@ -324,7 +324,7 @@ static void run_disconnect(struct command *c)
                                .close = true,
                                .code = (int)code,
                                .reason = reason.data};
-    dispatch_post(c->loop->app, &d);
+    dispatch_post(c->loop->engine, &d);
     buf_append_str(&c->result, "{}");
     finish(c, CRIER_OK, NULL);
 }

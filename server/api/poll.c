@@ -6,7 +6,7 @@
 
 #include "api/api_key.h"
 #include "api/pending.h"
-#include "app/app.h"
+#include "loop/engine.h"
 #include "hub/publish.h"
 #include "proto/json_scan.h"
 
@@ -197,7 +197,7 @@ static void on_timeout(uv_timer_t *timer)
 
 static bool may_wait(const struct poll *p, const struct loop *l)
 {
-    return p->wait_ms && !atomic_load(&l->app->draining);
+    return p->wait_ms && !atomic_load(&l->engine->draining);
 }
 
 static void wait_for_news(struct poll *p, struct loop *l)
@@ -263,7 +263,7 @@ static uint64_t first_in_log(const struct poll *p)
 void poll_get(struct http_request *r, void *arg)
 {
     struct loop *l = loop_of_request(r);
-    const struct config *config = l->app->config;
+    const struct config *config = l->engine->config;
     struct poll p = {.request = r};
     enum crier_error error = CRIER_OK;
     (void)arg;
@@ -352,14 +352,14 @@ void poll_post(struct http_request *r, void *arg)
     const char *reason = NULL;
     (void)arg;
 
-    enum crier_error error = may_publish(r, l->app->config, channel);
+    enum crier_error error = may_publish(r, l->engine->config, channel);
     if (error == CRIER_OK && (type.len < 16 || strncasecmp(type.data, "application/json", 16) != 0)) {
         /* A form of another site cannot send this type without a preflight. */
         error = CRIER_ERR_BAD_REQUEST;
         reason = "Content-Type must be application/json";
     }
     if (error == CRIER_OK &&
-        json_check(http_body(r), (unsigned)l->app->config->limits.json_depth, JSON_STRICT, &reason) < 0)
+        json_check(http_body(r), (unsigned)l->engine->config->limits.json_depth, JSON_STRICT, &reason) < 0)
         error = CRIER_ERR_BAD_REQUEST;
     if (error != CRIER_OK) {
         http_respond_error(r, error, reason);
@@ -369,5 +369,5 @@ void poll_post(struct http_request *r, void *arg)
     p->message_id = scoped_message_id(r);
     hub_publish_set_trace(p, http_header_get(r, "traceparent"));
     p->arg = pending_new(r);
-    hub_call_post(&l->app->hub, &p->call);
+    hub_call_post(l->engine->hub, &p->call);
 }

@@ -5,7 +5,7 @@
 #include "api/api_key.h"
 #include "api/command.h"
 #include "api/pending.h"
-#include "app/app.h"
+#include "loop/engine.h"
 #include "proto/json_scan.h"
 
 #define BATCH_MAX 10000

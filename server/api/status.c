@@ -1,7 +1,7 @@
 #include "status.h"
 
 #include "api/pending.h"
-#include "app/app.h"
+#include "loop/engine.h"
 #include "hub/query.h"
 #include "util/metrics.h"
 
@@ -31,7 +31,7 @@ static void ask(struct http_request *r, enum hub_query_kind kind, void (*done)(s
     struct loop *l = loop_of_request(r);
     struct hub_query *q = hub_query_new(kind, &l->inbox, BYTES_LIT(""), done);
     q->arg = pending_new(r);
-    hub_call_post(&l->app->hub, &q->call);
+    hub_call_post(l->engine->hub, &q->call);
 }
 
 void status_readyz(struct http_request *r, void *arg)

@@ -13,6 +13,8 @@
 #include "api/routes.h"
 #include "app/cli.h"
 #include "hub/bridge_instance.h"
+#include "loop/engine.h"
+#include "session/modules.h"
 #include "wire/schema.h"
 #include "wire/typed_wire.h"
 
@@ -20,7 +22,10 @@
 #define REQUIRED_MS 30000 /* a bridge marked required has this long to be ready once */
 
 struct run {
-    struct app app;
+    struct engine engine;
+    struct hub hub;
+    struct modules modules;
+    size_t loops_drained;
     uv_loop_t uv;
     uv_signal_t term, interrupt, hang_up;
     uv_timer_t required;
@@ -40,18 +45,18 @@ static void raise_fd_limit(void)
     }
 }
 
-static void collect_routes(struct app *app)
+static void collect_routes(struct engine *e)
 {
-    const size_t count = api_route_count + app->modules.route_count;
-    app->routes = xcalloc(count, sizeof *app->routes);
+    const size_t count = api_route_count + e->modules->route_count;
+    e->routes = xcalloc(count, sizeof *e->routes);
     for (size_t i = 0; i < api_route_count; i++)
-        app->routes[app->route_count++] = api_routes[i];
-    for (size_t i = 0; i < app->modules.route_count; i++) {
-        struct module_route *r = &app->modules.routes[i];
-        app->routes[app->route_count++] = (struct http_route){
+        e->routes[e->route_count++] = api_routes[i];
+    for (size_t i = 0; i < e->modules->route_count; i++) {
+        struct module_route *r = &e->modules->routes[i];
+        e->routes[e->route_count++] = (struct http_route){
             .method = r->method, .pattern = r->pattern, .fn = module_route_serve, .arg = r, .cors = true};
     }
-    app->endpoints[app->endpoint_count++] = &typed_ws_ops;
+    e->endpoints[e->endpoint_count++] = &typed_ws_ops;
 }
 
 static size_t loop_count_of(const struct config *config)
@@ -62,19 +67,19 @@ static size_t loop_count_of(const struct config *config)
 }
 
 /* Network contexts are made one after the other; the first decides the port when it was 0. */
-static int start_loops(struct app *app, char *error, size_t error_size)
+static int start_loops(struct engine *e, char *error, size_t error_size)
 {
-    size_t wanted = loop_count_of(app->config);
-    app->loops = xcalloc(wanted, sizeof *app->loops);
+    size_t wanted = loop_count_of(e->config);
+    e->loops = xcalloc(wanted, sizeof *e->loops);
     for (size_t i = 0; i < wanted; i++) {
-        int r = loop_init(&app->loops[i], app, (unsigned)i, error, error_size);
+        int r = loop_init(&e->loops[i], e, (unsigned)i, error, error_size);
         if (r < 0)
             return r;
-        app->loop_count++;
-        app->port = net_port(app->loops[i].net);
+        e->loop_count++;
+        e->port = net_port(e->loops[i].net);
     }
-    for (size_t i = 0; i < app->loop_count; i++) {
-        int r = loop_start(&app->loops[i]);
+    for (size_t i = 0; i < e->loop_count; i++) {
+        int r = loop_start(&e->loops[i]);
         if (r < 0) {
             snprintf(error, error_size, "cannot start a thread: %s", strerror(-r));
             return r;
@@ -83,16 +88,16 @@ static int start_loops(struct app *app, char *error, size_t error_size)
     return 0;
 }
 
-static int announce(const struct app *app, const char *ready_file)
+static int announce(const struct engine *e, const char *ready_file)
 {
     char line[200], host[128];
-    const char *listen = app->config->server.listen;
+    const char *listen = e->config->server.listen;
     const char *colon = strrchr(listen, ':');
     snprintf(host, sizeof host, "%.*s", colon ? (int)(colon - listen) : (int)strlen(listen), listen);
     if (!*host || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "[::]") == 0)
         snprintf(host, sizeof host, "127.0.0.1");
-    snprintf(line, sizeof line, "crier ready at %s://%s:%u\n", *app->config->server.tls_cert ? "https" : "http", host,
-             app->port);
+    snprintf(line, sizeof line, "crier ready at %s://%s:%u\n", *e->config->server.tls_cert ? "https" : "http", host,
+             e->port);
     fputs(line, stdout);
     fflush(stdout);
     if (!ready_file)
@@ -117,37 +122,38 @@ static void close_run(uv_handle_t *handle, void *arg)
 static void on_hub_closed(struct hub *hub)
 {
     struct run *run = hub->loop->data;
-    for (size_t i = 0; i < run->app.loop_count; i++)
-        loop_end(&run->app.loops[i]);
+    for (size_t i = 0; i < run->engine.loop_count; i++)
+        loop_end(&run->engine.loops[i]);
     hub_done(hub);
     uv_walk(&run->uv, close_run, NULL);
 }
 
 /* Producers are flushed after the sessions are gone, so that what those sent last is in the broker, too. */
-static void on_loop_drained(struct app *app)
+static void on_loop_drained(struct engine *e)
 {
-    if (++app->loops_drained == app->loop_count)
-        hub_close(&app->hub, CLOSE_MS, on_hub_closed);
+    struct run *run = e->hub->loop->data;
+    if (++run->loops_drained == e->loop_count)
+        hub_close(e->hub, run->signals > 1 ? 0 : CLOSE_MS, on_hub_closed);
 }
 
 static void begin_stop(struct run *run)
 {
-    uint64_t drain_ms = (uint64_t)run->app.config->server.drain_ms;
+    uint64_t drain_ms = (uint64_t)run->engine.config->server.drain_ms;
     if (run->stopping)
         return;
     run->stopping = true;
     log_info("stopping", LOG_INT("drain_ms", drain_ms));
-    run->app.hub.draining = true;
-    atomic_store(&run->app.draining, true);
-    for (size_t i = 0; i < run->app.loop_count; i++)
-        loop_drain(&run->app.loops[i], drain_ms);
+    run->hub.draining = true;
+    atomic_store(&run->engine.draining, true);
+    for (size_t i = 0; i < run->engine.loop_count; i++)
+        loop_drain(&run->engine.loops[i], drain_ms);
 }
 
 static void cut(struct run *run)
 {
     log_warn("second signal: cutting connections", LOG_INT("signals", run->signals));
-    for (size_t i = 0; i < run->app.loop_count; i++)
-        loop_drain(&run->app.loops[i], 0);
+    for (size_t i = 0; i < run->engine.loop_count; i++)
+        loop_drain(&run->engine.loops[i], 0);
 }
 
 static void on_signal(uv_signal_t *handle, int number)
@@ -174,8 +180,8 @@ static void on_hang_up(uv_signal_t *handle, int number)
 static void on_required_late(uv_timer_t *timer)
 {
     struct run *run = timer->data;
-    for (size_t i = 0; i < run->app.hub.bridge_count; i++) {
-        const struct bridge_instance *b = &run->app.hub.bridges[i];
+    for (size_t i = 0; i < run->hub.bridge_count; i++) {
+        const struct bridge_instance *b = &run->hub.bridges[i];
         if (!b->config->required || b->was_ready)
             continue;
         log_error("a required bridge stayed away", LOG_STR("bridge", b->config->name), LOG_STR("reason", b->reason));
@@ -207,28 +213,28 @@ static void init_handles(struct run *run)
 
 static int start(struct run *run, char *error, size_t error_size)
 {
-    struct app *app = &run->app;
-    if (modules_load(&app->modules, app, error, error_size) < 0)
+    struct engine *e = &run->engine;
+    if (modules_load(&run->modules, e, error, error_size) < 0)
         return -EINVAL;
-    frame_set_transcoder(schema_transcode_frame, &app->modules);
-    collect_routes(app);
-    app->net_shared = net_shared_new(app->config);
-    app->on_loop_drained = on_loop_drained;
-    if (hub_init(&app->hub, &run->uv, app->config, error, error_size) < 0)
+    frame_set_transcoder(schema_transcode_frame, &run->modules);
+    collect_routes(e);
+    e->net_shared = net_shared_new(e->config);
+    e->on_loop_drained = on_loop_drained;
+    if (hub_init(&run->hub, &run->uv, e->config, error, error_size) < 0)
         return -EINVAL;
-    return start_loops(app, error, error_size);
+    return start_loops(e, error, error_size);
 }
 
 static void release(struct run *run)
 {
-    struct app *app = &run->app;
-    for (size_t i = 0; i < app->loop_count; i++)
-        loop_done(&app->loops[i]);
-    hub_free(&app->hub);
-    modules_done(&app->modules);
-    net_shared_free(app->net_shared);
-    free(app->loops);
-    free(app->routes);
+    struct engine *e = &run->engine;
+    for (size_t i = 0; i < e->loop_count; i++)
+        loop_done(&e->loops[i]);
+    hub_free(&run->hub);
+    modules_done(&run->modules);
+    net_shared_free(e->net_shared);
+    free(e->loops);
+    free(e->routes);
     uv_loop_close(&run->uv);
     free(run);
 }
@@ -242,7 +248,7 @@ int app_run(const struct config *config, const char *ready_file)
     prctl(PR_SET_DUMPABLE, 0); /* secrets stay out of core files */
     raise_fd_limit();
     json_object_seed(0);
-    run->app.config = config;
+    run->engine = (struct engine){.config = config, .hub = &run->hub, .modules = &run->modules};
     uv_loop_init(&run->uv);
     run->uv.data = run;
     init_handles(run);
@@ -250,7 +256,7 @@ int app_run(const struct config *config, const char *ready_file)
         fprintf(stderr, "%s\n", error);
         return CLI_CONFIG; /* the process ends: what was started so far goes with it */
     }
-    if (announce(&run->app, ready_file) < 0) {
+    if (announce(&run->engine, ready_file) < 0) {
         fprintf(stderr, "cannot write the ready file %s: %s\n", ready_file, strerror(errno));
         return CLI_CONFIG;
     }

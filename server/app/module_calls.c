@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "hub/publish.h"
 #include "proto/http1.h"
 #include "session/dispatch.h"
@@ -87,7 +87,7 @@ void crier_session_set_data(struct crier_session *s, void *data)
 {
     struct session *session = session_of(s);
     if (!session->module_data)
-        session->module_data = xcalloc(session->loop->app->modules.count, sizeof(void *));
+        session->module_data = xcalloc(session->loop->engine->modules->count, sizeof(void *));
     session->module_data[current_module->index] = data;
 }
 
@@ -118,26 +118,26 @@ void crier_send(struct crier *c, uint64_t session_key, uint32_t type, struct cri
 {
     const struct dispatch d = {
         .target = DISPATCH_SESSION, .key = session_key, .type = type, .payload = import_bytes(payload)};
-    dispatch_post(c->app, &d);
+    dispatch_post(c->engine, &d);
 }
 
 void crier_send_user(struct crier *c, const char *user, uint32_t type, struct crier_bytes payload)
 {
     const struct dispatch d = {.target = DISPATCH_USER, .user = user, .type = type, .payload = import_bytes(payload)};
-    dispatch_post(c->app, &d);
+    dispatch_post(c->engine, &d);
 }
 
 void crier_broadcast(struct crier *c, uint32_t type, struct crier_bytes payload)
 {
     const struct dispatch d = {.target = DISPATCH_ALL, .type = type, .payload = import_bytes(payload)};
-    dispatch_post(c->app, &d);
+    dispatch_post(c->engine, &d);
 }
 
 void crier_disconnect(struct crier *c, uint64_t session_key, int code, const char *reason)
 {
     const struct dispatch d = {
         .target = DISPATCH_SESSION, .key = session_key, .close = true, .code = code, .reason = reason};
-    dispatch_post(c->app, &d);
+    dispatch_post(c->engine, &d);
 }
 
 /* ---- publishing and subscribing ---- */
@@ -194,7 +194,7 @@ void crier_publish(struct crier *c, const struct crier_publication *from, crier_
     *callback = (struct publish_callback){c, fn, arg};
     p->arg = callback;
     fill(p, from);
-    hub_call_post(&c->app->hub, &p->call);
+    hub_call_post(c->engine->hub, &p->call);
 }
 
 void crier_publish_reply(struct crier_request *r, const struct crier_publication *from)

@@ -1,6 +1,6 @@
 #include <utlist.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "loop/loop.h"
 #include "session/session.h"
 #include "util/clock.h"

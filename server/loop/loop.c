@@ -3,7 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
+#include "session/modules.h"
 #include "session/session.h"
 #include "util/clock.h"
 #include "util/metrics.h"
@@ -53,9 +54,9 @@ static void close_handles(struct loop *l)
         uv_close(handles[i], NULL);
 }
 
-int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size_t error_size)
+int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error, size_t error_size)
 {
-    l->app = app;
+    l->engine = engine;
     l->index = index;
     uv_loop_init(&l->uv);
     inbox_init(&l->inbox, &l->uv, l);
@@ -63,7 +64,7 @@ int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size
     l->port.on_block = channel_form_on_block;
     l->port.on_epoch = channel_form_on_epoch;
     l->port.clients = channel_form_clients;
-    hub_add_loop(&app->hub, &l->port);
+    hub_add_loop(engine->hub, &l->port);
     uv_prepare_init(&l->uv, &l->prepare);
     uv_check_init(&l->uv, &l->check);
     uv_idle_init(&l->uv, &l->more);
@@ -76,16 +77,16 @@ int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size
     uv_timer_start(&l->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 
     const struct net_options options = {
-        .config = app->config,
-        .shared = app->net_shared,
+        .config = engine->config,
+        .shared = engine->net_shared,
         .loop = &l->uv,
         .user = l,
-        .routes = app->routes,
-        .route_count = app->route_count,
-        .endpoints = app->endpoints,
-        .endpoint_count = app->endpoint_count,
-        .web_dir = *app->config->server.web ? app->config->server.web : NULL,
-        .port = app->port,
+        .routes = engine->routes,
+        .route_count = engine->route_count,
+        .endpoints = engine->endpoints,
+        .endpoint_count = engine->endpoint_count,
+        .web_dir = *engine->config->server.web ? engine->config->server.web : NULL,
+        .port = engine->port,
     };
     l->net = net_new(&options, error, error_size);
     return l->net ? 0 : -1;
@@ -118,7 +119,7 @@ static void run_drained(struct hub *hub, struct hub_call *call)
     struct loop *l = call->origin->owner;
     (void)hub;
     free(call);
-    l->app->on_loop_drained(l->app);
+    l->engine->on_loop_drained(l->engine);
 }
 
 static void on_net_freed(void *arg)
@@ -127,7 +128,7 @@ static void on_net_freed(void *arg)
     struct hub_call *call = xcalloc(1, sizeof *call);
     call->origin = &l->inbox;
     call->run = run_drained;
-    hub_call_post(&l->app->hub, call);
+    hub_call_post(l->engine->hub, call);
 }
 
 static void on_drained(void *arg)

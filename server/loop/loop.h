@@ -13,11 +13,11 @@
 #include "net/net.h"
 #include "util/inbox.h"
 
-struct app;
+struct engine;
 struct session;
 
 struct loop {
-    struct app *app;
+    struct engine *engine;
     unsigned index;
     uv_loop_t uv;
     pthread_t thread;
@@ -45,13 +45,13 @@ struct loop {
     uint64_t next_session;
 };
 
-int loop_init(struct loop *l, struct app *app, unsigned index, char *error, size_t error_size);
+int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error, size_t error_size);
 int loop_start(struct loop *l);
 /* Any thread. */
 void loop_post(struct loop *l, struct inbox_message *m);
 /* Loop thread: looks at the undecided sessions after this time. */
 void loop_decide_in(struct loop *l, uint64_t ms);
-/* Any thread: closes the sessions, spread over `spread_ms`; 0 cuts them. app->on_loop_drained runs on the hub then. */
+/* Any thread: closes the sessions, spread over `spread_ms`; 0 cuts them. engine->on_loop_drained runs on the hub then. */
 void loop_drain(struct loop *l, uint64_t spread_ms);
 /* Hub thread, after that: ends the thread and waits for it. */
 void loop_end(struct loop *l);

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "session/session.h"
 #include "util/clock.h"
 #include "util/metrics.h"
@@ -17,8 +17,8 @@ struct loop_channel *loop_channel_get(struct loop *l, struct bytes name, enum cr
     HASH_FIND(hh, l->channels, name.data, name.len, c);
     if (c)
         return c;
-    const struct config_namespace *ns = config_namespace_of(l->app->config, name);
-    if (!channel_name_valid(l->app->config, name) || !ns) {
+    const struct config_namespace *ns = config_namespace_of(l->engine->config, name);
+    if (!channel_name_valid(l->engine->config, name) || !ns) {
         *ret_error = ns ? CRIER_ERR_BAD_REQUEST : CRIER_ERR_UNKNOWN_CHANNEL;
         return NULL;
     }
@@ -38,7 +38,7 @@ struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form fo
         f->channel = c;
         f->form = form;
         f->idle_since_ms = clock_mono_ms();
-        frame_log_init(&f->log, (size_t)c->loop->app->config->limits.frame_log_bytes, -1);
+        frame_log_init(&f->log, (size_t)c->loop->engine->config->limits.frame_log_bytes, -1);
     }
     return f;
 }
@@ -170,7 +170,7 @@ static void displace(struct subscription *s)
 
 static void leave(const struct channel_form *f, const char *session)
 {
-    hub_leave_post(&f->channel->loop->app->hub, channel_name(f), session);
+    hub_leave_post(f->channel->loop->engine->hub, channel_name(f), session);
 }
 
 static void go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
@@ -224,7 +224,7 @@ void channel_form_ask(struct channel_form *f, struct hub_subscribe *r)
     r->loop = l->index;
     r->peer = f;
     f->calls++;
-    hub_call_post(&l->app->hub, &r->call);
+    hub_call_post(l->engine->hub, &r->call);
 }
 
 void channel_form_answered(struct channel_form *f, const struct hub_subscribe *r)
@@ -299,7 +299,7 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
         return false;
     if (q->epoch) {
         if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position) ||
-            f->log.head - cursor > (uint64_t)c->loop->app->config->limits.recover)
+            f->log.head - cursor > (uint64_t)c->loop->engine->config->limits.recover)
             return false;
         result.recovered = true;
         result.publications = (uint32_t)(f->log.head - cursor);
@@ -449,7 +449,7 @@ static void on_detached(struct hub_call *call, void *owner)
     if (f->detaching) {
         f->attached = f->detaching = false;
         frame_log_done(&f->log);
-        frame_log_init(&f->log, (size_t)f->channel->loop->app->config->limits.frame_log_bytes, -1);
+        frame_log_init(&f->log, (size_t)f->channel->loop->engine->config->limits.frame_log_bytes, -1);
     }
     hub_detach_free(d);
 }
@@ -463,7 +463,7 @@ static void detach(struct channel_form *f)
     d->arg = f;
     f->detaching = true;
     f->calls++;
-    hub_call_post(&l->app->hub, &d->call);
+    hub_call_post(l->engine->hub, &d->call);
 }
 
 static bool sweep_form(struct channel_form *f, uint64_t now_ms)

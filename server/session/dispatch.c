@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "session/session.h"
 #include "wire/typed_wire.h"
 
@@ -63,11 +63,11 @@ static void post(struct loop *l, const struct dispatch *d, struct blob *payload)
     loop_post(l, &m->message);
 }
 
-void dispatch_post(struct app *app, const struct dispatch *d)
+void dispatch_post(struct engine *engine, const struct dispatch *d)
 {
     struct blob *payload = blob_copy(d->payload);
-    for (size_t i = 0; i < app->loop_count; i++)
+    for (size_t i = 0; i < engine->loop_count; i++)
         if (d->target != DISPATCH_SESSION || i == d->key >> 56)
-            post(&app->loops[i], d, payload);
+            post(&engine->loops[i], d, payload);
     blob_unref(payload);
 }

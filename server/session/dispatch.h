@@ -4,7 +4,7 @@
 
 #include "util/bytes.h"
 
-struct app;
+struct engine;
 
 enum dispatch_target { DISPATCH_SESSION, DISPATCH_USER, DISPATCH_ALL };
 
@@ -20,6 +20,6 @@ struct dispatch {
     struct bytes payload; /* JSON */
 };
 
-void dispatch_post(struct app *app, const struct dispatch *d);
+void dispatch_post(struct engine *engine, const struct dispatch *d);
 
 #endif

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 
@@ -158,7 +158,7 @@ void session_send(struct session *s, struct bytes frames)
         session_write(s, frames);
         return;
     }
-    if (s->outbox_bytes + frames.len > (size_t)s->loop->app->config->limits.outbox_bytes) {
+    if (s->outbox_bytes + frames.len > (size_t)s->loop->engine->config->limits.outbox_bytes) {
         metric_add(M_LIMIT_OUTBOX, 1);
         session_close(s, CLOSE_SLOW, "slow");
         return;
@@ -296,7 +296,7 @@ struct subscription *session_subscription(struct session *s, struct bytes channe
 
 static enum crier_error may_subscribe(struct session *s, const struct subscribe_request *r)
 {
-    const struct config *config = s->loop->app->config;
+    const struct config *config = s->loop->engine->config;
     const struct config_namespace *ns = config_namespace_of(config, r->channel);
 
     if (!channel_name_valid(config, r->channel))

@@ -2,7 +2,7 @@
 
 #include <errno.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #if __has_include("proto/protojson.h")
 #include "proto/protojson.h"
 #endif
@@ -17,7 +17,7 @@ int schema_to_protobuf(const struct modules *m, uint32_t type, struct bytes json
         return -ENOENT;
     }
 #if __has_include("proto/protojson.h")
-    return protojson_to_binary(schema, json, (unsigned)m->app->config->limits.json_depth, out, ret_reason);
+    return protojson_to_binary(schema, json, (unsigned)m->engine->config->limits.json_depth, out, ret_reason);
 #else
     (void)json, (void)out;
     return -ENOENT;

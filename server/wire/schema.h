@@ -2,7 +2,7 @@
 #ifndef CRIER_WIRE_SCHEMA_H
 #define CRIER_WIRE_SCHEMA_H
 
-#include "app/modules.h"
+#include "session/modules.h"
 #include "util/bytes.h"
 
 /* Append the payload in the other codec. -ENOENT without schema, -EBADMSG when it does not fit; with a reason. */

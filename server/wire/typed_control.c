@@ -1,7 +1,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "hub/publish.h"
 #include "hub/query.h"
 #include "proto/json_scan.h"
@@ -14,7 +14,7 @@ static bool get_channel(struct crier_request *r, struct buf *ret)
         typed_reply_error(r->session, r->id, CRIER_ERR_BAD_REQUEST, "the payload needs a string \"channel\"");
         return false;
     }
-    if (!channel_name_valid(r->session->loop->app->config, buf_bytes(ret))) {
+    if (!channel_name_valid(r->session->loop->engine->config, buf_bytes(ret))) {
         typed_reply_error(r->session, r->id, CRIER_ERR_BAD_REQUEST, "no channel has such a name");
         return false;
     }
@@ -23,13 +23,13 @@ static bool get_channel(struct crier_request *r, struct buf *ret)
 
 static bool namespace_allows(struct crier_request *r, struct bytes channel, bool publish)
 {
-    const struct app *app = r->session->loop->app;
-    const struct config_namespace *ns = config_namespace_of(app->config, channel);
+    const struct engine *engine = r->session->loop->engine;
+    const struct config_namespace *ns = config_namespace_of(engine->config, channel);
     enum crier_error error = CRIER_OK;
 
     if (!ns)
         error = CRIER_ERR_UNKNOWN_CHANNEL;
-    else if (app->config->debug.insecure)
+    else if (engine->config->debug.insecure)
         error = CRIER_OK;
     else if (!(publish ? ns->publish : ns->subscribe) || (!ns->anonymous && !*r->session->user))
         error = CRIER_ERR_PERMISSION_DENIED;
@@ -129,7 +129,7 @@ static void handle_presence(struct crier_request *r)
     reply->id = r->id.data ? bytes_dup(r->id) : NULL;
     reply->id_len = r->id.len;
     q->arg = reply;
-    hub_call_post(&r->session->loop->app->hub, &q->call);
+    hub_call_post(r->session->loop->engine->hub, &q->call);
 }
 
 static void handle_ping(struct crier_request *r)

@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "hub/publish.h"
 #include "wire/schema.h"
 #include "util/metrics.h"
@@ -12,7 +12,7 @@
 static struct bytes transcode(struct session *s, uint32_t type, enum crier_codec codec, struct bytes payload,
                               struct buf *scratch)
 {
-    const struct modules *m = &s->loop->app->modules;
+    const struct modules *m = s->loop->engine->modules;
     bool protobuf = s->form == FORM_TYPED_PROTOBUF;
     const char *reason;
 
@@ -124,5 +124,5 @@ struct hub_publish *typed_publish_new(struct session *s, struct bytes id, struct
 
 void typed_publish_post(struct session *s, struct hub_publish *p)
 {
-    hub_call_post(&s->loop->app->hub, &p->call);
+    hub_call_post(s->loop->engine->hub, &p->call);
 }

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 #include "proto/json_scan.h"
 #include "util/metrics.h"
 #include "util/token.h"
@@ -157,17 +157,17 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
     struct token_claims claims = {0};
     struct crier_connect_reply reply = {.status = 101};
 
-    if (atomic_load(&l->app->draining)) {
+    if (atomic_load(&l->engine->draining)) {
         refuse(v, 503, "shutting down");
         v->retry_after_s = 1;
         return;
     }
-    if (!authenticate(r, l->app->config, v, &claims)) {
+    if (!authenticate(r, l->engine->config, v, &claims)) {
         refuse(v, 401, "unauthorized");
         return;
     }
     snprintf(reply.user, sizeof reply.user, "%s", claims.user);
-    run_connect_hooks(r, &l->app->modules, &claims, &reply);
+    run_connect_hooks(r, l->engine->modules, &claims, &reply);
     if (reply.status != 101) {
         refuse(v, reply.status, reply.reason ? reply.reason : "refused");
         token_claims_done(&claims);
@@ -194,7 +194,7 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
 static void on_open(struct ws_conn *c)
 {
     struct session *s = ws_user(c);
-    const struct modules *m = &s->loop->app->modules;
+    const struct modules *m = s->loop->engine->modules;
     s->conn = c;
     log_debug("session opened", LOG_STR("session", s->id), LOG_STR("user", s->user));
     for (size_t i = 0; i < m->open_count && !s->closing; i++) {
@@ -215,13 +215,13 @@ static int to_handler_codec(struct crier_request *r, struct buf *scratch, const 
 {
     bool protobuf = r->session->form == FORM_TYPED_PROTOBUF;
     bool wanted = r->handler->codec == CRIER_PROTOBUF;
-    const struct app *app = r->session->loop->app;
-    unsigned depth = (unsigned)app->config->limits.json_depth;
+    const struct engine *engine = r->session->loop->engine;
+    unsigned depth = (unsigned)engine->config->limits.json_depth;
 
     if (protobuf == wanted)
         return protobuf ? 0 : json_check(r->payload, depth, JSON_STRICT, ret_reason);
-    int rc = wanted ? schema_to_protobuf(&app->modules, r->type, r->payload, scratch, ret_reason)
-                    : schema_to_json(&app->modules, r->type, r->payload, scratch, ret_reason);
+    int rc = wanted ? schema_to_protobuf(engine->modules, r->type, r->payload, scratch, ret_reason)
+                    : schema_to_json(engine->modules, r->type, r->payload, scratch, ret_reason);
     r->payload = buf_bytes(scratch);
     return rc;
 }
@@ -236,7 +236,7 @@ static void dispatch(struct session *s, const struct typed_message *m)
         typed_control(&r);
         return;
     }
-    r.handler = modules_handler(&s->loop->app->modules, m->type);
+    r.handler = modules_handler(s->loop->engine->modules, m->type);
     if (!r.handler) {
         typed_reply_error(s, m->id, CRIER_ERR_METHOD_NOT_FOUND, "no handler for this message type");
         return;
@@ -255,7 +255,7 @@ static void on_message(struct ws_conn *c, bool text, struct bytes message)
     struct typed_message m;
     CLEANUP_BUF scratch = BUF_INIT;
     const char *reason = NULL;
-    unsigned depth = (unsigned)s->loop->app->config->limits.json_depth;
+    unsigned depth = (unsigned)s->loop->engine->config->limits.json_depth;
 
     if (s->closing)
         return;
@@ -298,7 +298,7 @@ static void on_writable(struct ws_conn *c)
 static void on_closed(struct ws_conn *c, int code)
 {
     struct session *s = ws_user(c);
-    const struct modules *m = &s->loop->app->modules;
+    const struct modules *m = s->loop->engine->modules;
 
     s->closing = true;
     if (s->conn) {

@@ -4,7 +4,7 @@
 #ifndef CRIER_WIRE_TYPED_WIRE_H
 #define CRIER_WIRE_TYPED_WIRE_H
 
-#include "app/modules.h"
+#include "session/modules.h"
 #include "session/session.h"
 
 extern const struct ws_ops typed_ws_ops;

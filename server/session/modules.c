@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "app/app.h"
+#include "loop/engine.h"
 
 #ifndef CRIER_MODULE_DIR
 #define CRIER_MODULE_DIR "/usr/lib/crier/modules"
@@ -17,7 +17,7 @@
 
 int crier_handle(struct crier *c, uint32_t type, const char *name, enum crier_codec codec, crier_handler_fn fn, void *arg)
 {
-    struct modules *m = &c->app->modules;
+    struct modules *m = c->engine->modules;
     struct handler *h, *next;
     if (type >= TYPED_RESERVED)
         return -EINVAL;
@@ -37,7 +37,7 @@ int crier_handle(struct crier *c, uint32_t type, const char *name, enum crier_co
 
 int crier_message_schema(struct crier *c, uint32_t type, const void *descriptor)
 {
-    struct modules *m = &c->app->modules;
+    struct modules *m = c->engine->modules;
     if (modules_schema(m, type))
         return -EEXIST;
     struct schema *s = xcalloc(1, sizeof *s);
@@ -57,25 +57,25 @@ static struct module_hook *add_hook(struct crier *c, struct module_hook **hooks,
 
 void crier_on_connect(struct crier *c, crier_connect_fn fn, void *arg)
 {
-    struct modules *m = &c->app->modules;
+    struct modules *m = c->engine->modules;
     add_hook(c, &m->connect, &m->connect_count, arg)->fn.connect = fn;
 }
 
 void crier_on_open(struct crier *c, crier_session_fn fn, void *arg)
 {
-    struct modules *m = &c->app->modules;
+    struct modules *m = c->engine->modules;
     add_hook(c, &m->open, &m->open_count, arg)->fn.open = fn;
 }
 
 void crier_on_disconnect(struct crier *c, crier_disconnect_fn fn, void *arg)
 {
-    struct modules *m = &c->app->modules;
+    struct modules *m = c->engine->modules;
     add_hook(c, &m->disconnect, &m->disconnect_count, arg)->fn.disconnect = fn;
 }
 
 int crier_route(struct crier *c, const char *method, const char *pattern, crier_http_fn fn, void *arg)
 {
-    struct modules *m = &c->app->modules;
+    struct modules *m = c->engine->modules;
     m->routes = xrealloc(m->routes, (m->route_count + 1) * sizeof *m->routes);
     m->routes[m->route_count++] =
         (struct module_route){.module = c, .method = xstrdup(method), .pattern = xstrdup(pattern), .fn = fn, .arg = arg};
@@ -134,13 +134,13 @@ static void *open_library(const struct config *config, const char *name, char *e
 static int load(struct modules *m, const struct config_module *config, char *error, size_t error_size)
 {
     struct crier *c = xcalloc(1, sizeof *c);
-    c->app = m->app;
+    c->engine = m->engine;
     c->config = config;
     c->index = m->count;
     m->loaded = xrealloc(m->loaded, (m->count + 1) * sizeof(struct crier *));
     m->loaded[m->count++] = c;
 
-    c->library = open_library(m->app->config, config->name, error, error_size);
+    c->library = open_library(m->engine->config, config->name, error, error_size);
     if (!c->library)
         return -ENOENT;
     const int *abi = dlsym(c->library, "crier_module_abi");
@@ -158,15 +158,15 @@ static int load(struct modules *m, const struct config_module *config, char *err
     return r;
 }
 
-int modules_load(struct modules *m, struct app *app, char *error, size_t error_size)
+int modules_load(struct modules *m, struct engine *engine, char *error, size_t error_size)
 {
-    m->app = app;
-    for (size_t i = 0; i < app->config->module_count; i++) {
-        const struct config_module *config = &app->config->modules[i];
+    m->engine = engine;
+    for (size_t i = 0; i < engine->config->module_count; i++) {
+        const struct config_module *config = &engine->config->modules[i];
         char reason[300];
         int r = load(m, config, reason, sizeof reason);
         if (r < 0) {
-            snprintf(error, error_size, "%s:%d module \"%s\": %s", app->config->path, config->line, config->name, reason);
+            snprintf(error, error_size, "%s:%d module \"%s\": %s", engine->config->path, config->line, config->name, reason);
             return r;
         }
     }

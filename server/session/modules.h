@@ -1,8 +1,8 @@
 /* Modules: loads the shared objects that [[module]] names and keeps what they register.
  *
  * Filled on the main thread before others start, read-only afterwards. Implements the functions of <crier/crier.h>. */
-#ifndef CRIER_APP_MODULES_H
-#define CRIER_APP_MODULES_H
+#ifndef CRIER_SESSION_MODULES_H
+#define CRIER_SESSION_MODULES_H
 
 #include <uthash.h>
 
@@ -10,7 +10,7 @@
 #include "crier/crier.h"
 #include "net/net.h"
 
-struct app;
+struct engine;
 struct session;
 
 struct handler {
@@ -30,7 +30,7 @@ struct schema {
 };
 
 struct crier { /* one loaded module */
-    struct app *app;
+    struct engine *engine;
     const struct config_module *config;
     size_t index;
     void *library;
@@ -55,7 +55,7 @@ struct module_route {
 };
 
 struct modules {
-    struct app *app;
+    struct engine *engine;
     struct crier **loaded;
     size_t count;
     struct handler *handlers;
@@ -66,7 +66,7 @@ struct modules {
     size_t route_count;
 };
 
-int modules_load(struct modules *m, struct app *app, char *error, size_t error_size);
+int modules_load(struct modules *m, struct engine *engine, char *error, size_t error_size);
 void modules_done(struct modules *m);
 const struct handler *modules_handler(const struct modules *m, uint32_t type);
 const void *modules_schema(const struct modules *m, uint32_t type);
