@@ -9,7 +9,7 @@ const rules = (directory) => `
 [[bridge]]
 name = "log"
 driver = "embedded"
-options = { path = "${directory}/log.db" }
+servers = "${directory}/log.db"
 [[sink]]
 channel = "bench:*"
 bridge = "log"

@@ -4,9 +4,9 @@ import { atLeast, group, latency, median, pick, spread } from './statistics.mjs'
 
 const CONNECTIONS = 1000;
 const P99_MS = 100;
-const STEP = 1.15;
-const FIRST_RATE = 400;
-const LAST_RATE = 10_000;
+const STEP = 1.25;
+const FIRST_RATE = 1000;
+const LAST_RATE = 40_000;
 const TARGET = 1_200_000;
 
 function at(bench, rate) {
@@ -15,7 +15,7 @@ function at(bench, rate) {
       () => startPublisher(server, bench, { rate })));
 }
 
-// Rates go up by 15% until one is not held: too late, messages skipped, or fewer of them than were published.
+// Rates go up by 25% until one is not held: too late, messages skipped, or fewer of them than were published.
 async function climb(bench) {
   let best = { per_second: 0, p50_ms: NaN, p99_ms: NaN };
   for (let rate = FIRST_RATE; rate <= LAST_RATE; rate *= bench.quick ? STEP ** 2 : STEP) {

@@ -11,6 +11,7 @@ const TARGET_P99_MS = 10;
 export const missing = kafkaMissing;
 export const open = startKafka;
 export const close = (kafka) => kafka.stop();
+export const pids = (kafka) => [kafka.pid];
 
 let topics = 0;
 
@@ -19,7 +20,7 @@ async function run(bench, kafka) {
   await fillTopic(bench, kafka, topic, 1);
   const rules = kafkaRules(kafka, { topic, channel: CHANNEL, from: 'latest' });
   return withServer(startCrier(bench, { gatherMs: 0, rules }), (server) =>
-    load(server, { connections: CONNECTIONS, channel: CHANNEL, warmup: bench.warmup + 1, seconds: bench.seconds },
+    load(server, { connections: CONNECTIONS, channel: CHANNEL, warmup: bench.warmup + 3, seconds: bench.seconds },
       () => new Program(CLIENT_CORE, benchProgram('bench_kafka'),
         ['--servers', kafka.bootstrap, '--topic', topic, '--rate', RATE, '--data-size', bench.dataSize])));
 }

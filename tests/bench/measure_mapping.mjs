@@ -1,6 +1,6 @@
 // How many records a second one core takes from Kafka through the mapping into the frame log of a channel with a client.
 import { sleep } from './programs.mjs';
-import { CHANNEL, load, startCrier, withServer } from './servers.mjs';
+import { startClients, startCrier, withServer } from './servers.mjs';
 import { fillTopic, kafkaMissing, kafkaRules, startKafka } from './kafka.mjs';
 import { atLeast, group, median, pick, spread } from './statistics.mjs';
 
@@ -9,17 +9,18 @@ const TARGET = 300_000;
 
 export const missing = kafkaMissing;
 export const close = ({ kafka }) => kafka.stop();
+export const pids = ({ kafka }) => [kafka.pid];
 
 export async function open(bench) {
   const kafka = await startKafka(bench);
-  const records = bench.quick ? 500_000 : 3_000_000;
+  const records = bench.quick ? 1_000_000 : 3_000_000;
   await fillTopic(bench, kafka, TOPIC, records);
   return { kafka, records };
 }
 
-async function publications(server) {
+async function counter(server, name) {
   const text = await (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
-  return [...text.matchAll(/^crier_publications_total(?:\{[^}]*\})? (\d+)/gm)].reduce((sum, m) => sum + Number(m[1]), 0);
+  return Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)[1]);
 }
 
 // The clock runs from the first look at the counter that shows any records, so that start-up is left out.
@@ -27,23 +28,35 @@ async function consume(server, records) {
   const deadline = performance.now() + 120_000;
   let first, last;
   do {
-    await sleep(0.05);
-    last = { at: performance.now(), count: await publications(server) };
+    await sleep(0.02);
+    last = { at: performance.now(), count: await counter(server, 'crier_publications_total') };
     first ??= last.count ? last : undefined;
     if (last.at > deadline)
       throw new Error(`only ${last.count} of ${records} records were mapped in 120 s`);
   } while (last.count < records);
-  return { records_per_second: (last.count - first.count) / (last.at - first.at) * 1000, records, before: first.count };
+  const delivered = await counter(server, 'crier_deliveries_total');
+  if (!delivered)
+    throw new Error('the client got nothing: no record was framed');
+  return { records_per_second: (last.count - first.count) / (last.at - first.at) * 1000, records, before: first.count, delivered };
 }
 
-function run(bench, { kafka, records }) {
+// A subscription waits for its source to catch up, for 5 s at most. The broker stands still meanwhile, so that the client
+// is there when the first record comes and every record is framed.
+async function run(bench, { kafka, records }) {
   const rules = kafkaRules(kafka, { topic: TOPIC, channel: 'bench:{key}', from: 'earliest' });
-  return withServer(startCrier(bench, { gatherMs: 5, rules }), async (server) => {
-    let measured;
-    await load(server, { connections: 1, channel: 'bench:k0', warmup: 0, seconds: 0.1 },
-      async () => { measured = await consume(server, records); });
-    return measured;
-  });
+  kafka.pause();
+  try {
+    return await withServer(startCrier(bench, { gatherMs: 5, rules }), async (server) => {
+      const client = startClients(server, { connections: 1, channel: 'bench:k0', warmup: 0, seconds: 300 });
+      await client.event('ready', 60);
+      kafka.cont();
+      const measured = await consume(server, records);
+      await client.stop();
+      return measured;
+    });
+  } finally {
+    kafka.cont();
+  }
 }
 
 export const variants = (bench, context) => [{ label: 'crier', run: () => run(bench, context) }];

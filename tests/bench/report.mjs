@@ -20,7 +20,8 @@ function headline(bench) {
   return `${day}, ${commit}, ${cpus().length} x ${cpus()[0].model}, Linux ${release()}; ` +
     `${bench.repetitions} repetition${bench.repetitions > 1 ? 's' : ''} of ${bench.seconds} s` +
     `${bench.quick ? ' (--quick: indicative only)' : ''}; payload ${bench.payloadSize} bytes ` +
-    `(crier: ${bench.dataSize} of data, ${bench.envelope} of envelope)`;
+    `(crier: ${bench.dataSize} of data, ${bench.envelope} of envelope); ` +
+    `other processes used at most ${bench.disturbed.toFixed(2)} cores during a run`;
 }
 
 export function printTable(rows, bench) {

@@ -55,15 +55,19 @@ export function startPublisher(server, bench, { rate, burst = 1, channel = CHANN
     ['--port', server.port, '--channel', channel, '--rate', rate, '--burst', burst, '--data-size', bench.dataSize]);
 }
 
-// Connects the clients, then runs `during` (which may return a program to be stopped at the end) while they measure.
-export async function load(server, { connections, channel, warmup, seconds }, during = () => undefined) {
+export function startClients(server, { connections, channel, warmup, seconds }) {
   const first = channel ? ['--first', JSON.stringify({ type: TYPED_SUBSCRIBE, payload: { channel } })] : [];
-  const clients = new Program(CLIENT_CORE, benchProgram('bench_load'),
+  return new Program(CLIENT_CORE, benchProgram('bench_load'),
     ['--port', server.port, '--path', server.path, '--connections', connections, '--warmup', warmup,
       '--seconds', seconds, '--server-pid', server.pid, ...first]);
+}
+
+// Connects the clients, then runs `during` (which may return a program to be stopped at the end) while they measure.
+export async function load(server, options, during = () => undefined) {
+  const clients = startClients(server, options);
   const ready = await clients.event('ready', 90);
   const source = await during(ready);
-  const result = await clients.event('result', warmup + seconds + 60);
+  const result = await clients.event('result', options.warmup + options.seconds + 60);
   await clients.exited;
   await source?.stop();
   const published = source ? await source.event('result') : undefined;
