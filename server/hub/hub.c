@@ -3,9 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/random.h>
 #include <unistd.h>
-#include <openssl/evp.h>
 
 #include "hub/bridge_instance.h"
 #include "hub/dead_letter.h"
@@ -21,95 +19,7 @@
 #define BACKLOG_HIGH (64 << 20) /* bytes posted to one loop and not taken: bridges pause */
 #define BACKLOG_LOW (16 << 20)
 
-/* ---- calls ---- */
-
-static void deliver_on_hub(struct inbox_message *m, void *owner)
-{
-    struct hub_call *call = (struct hub_call *)m;
-    call->run(owner, call);
-}
-
-static void deliver_on_origin(struct inbox_message *m, void *owner)
-{
-    struct hub_call *call = (struct hub_call *)m;
-    call->done(call, owner);
-}
-
-void hub_call_post(struct hub *hub, struct hub_call *call)
-{
-    call->message.deliver = deliver_on_hub;
-    inbox_post(&hub->inbox, &call->message);
-}
-
-void hub_call_finish(struct hub_call *call)
-{
-    if (!call->origin || inbox_closed(call->origin)) {
-        /* Made by the hub itself, or its thread has ended: this one is the only one left. */
-        call->done(call, call->origin ? call->origin->owner : NULL);
-        return;
-    }
-    call->message.deliver = deliver_on_origin;
-    inbox_post(call->origin, &call->message);
-}
-
-bool hub_call_wait(struct hub *hub, struct hub_call *call)
-{
-    uint64_t now = clock_mono_ms();
-    if (hub->draining || (call->wait_until_ms && now >= call->wait_until_ms))
-        return false;
-    if (!call->wait_until_ms)
-        call->wait_until_ms = now + HUB_WAIT_MS;
-    call->next_waiting = hub->waiting;
-    hub->waiting = call;
-    return true;
-}
-
-void hub_retry_waiting(struct hub *hub)
-{
-    /* They were pushed at the front: turn the list round, so that calls run in the order in which they came. */
-    struct hub_call *list = NULL, *call;
-    while ((call = hub->waiting)) {
-        hub->waiting = call->next_waiting;
-        call->next_waiting = list;
-        list = call;
-    }
-    while ((call = list)) {
-        list = call->next_waiting;
-        call->run(hub, call);
-    }
-}
-
-/* ---- epochs and names ---- */
-
-static void encode_epoch(const unsigned char *bytes, char out[CHANNEL_EPOCH_SIZE])
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    for (int i = 0; i < 12; i++)
-        out[i] = alphabet[bytes[i] & 63];
-    out[12] = 0;
-}
-
-void epoch_random(char out[CHANNEL_EPOCH_SIZE])
-{
-    unsigned char bytes[12];
-    if (getrandom(bytes, sizeof bytes, 0) != (ssize_t)sizeof bytes)
-        abort();
-    encode_epoch(bytes, out);
-}
-
-void epoch_of_partition(struct bytes seed, struct bytes topic, int32_t partition, char out[CHANNEL_EPOCH_SIZE])
-{
-    CLEANUP_BUF text = BUF_INIT;
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    unsigned size;
-
-    buf_append_bytes(&text, seed);
-    buf_append(&text, "", 1);
-    buf_append_bytes(&text, topic);
-    buf_printf(&text, "%c%d", 0, (int)partition);
-    EVP_Digest(text.data, text.len, digest, &size, EVP_sha256(), NULL);
-    encode_epoch(digest, out);
-}
+/* ---- channels ---- */
 
 bool channel_name_valid(const struct config *config, struct bytes name)
 {
@@ -123,8 +33,6 @@ bool channel_name_valid(const struct config *config, struct bytes name)
     }
     return true;
 }
-
-/* ---- channels ---- */
 
 struct channel *hub_channel_find(struct hub *hub, struct bytes name)
 {
