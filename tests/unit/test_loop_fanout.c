@@ -338,7 +338,7 @@ static void a_pass_over_many_channels_stops_when_its_time_is_up(void **state)
 {
     enum { MANY = 200 };
     struct session *s[MANY];
-    char name[16];
+    char name[32];
     (void)state;
     for (int i = 0; i < MANY; i++) {
         s[i] = session_open();
