@@ -1,7 +1,7 @@
 // crier between browsers and a real mosquitto: wildcard sources, retained values, publishes back, and a relay into Kafka.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { startCrier, until, sleep } from '../lib/crier.mjs';
+import { startCrier, until } from '../lib/crier.mjs';
 import { startKafka } from '../lib/kafka.mjs';
 import { startMosquitto, pub, sub } from '../lib/mosquitto.mjs';
 import { TYPE } from '../lib/typed.mjs';
@@ -76,11 +76,10 @@ test('a publish is acknowledged after PUBACK and reaches MQTT; frozen broker: un
   const crier = await startCrier({ t, config: config(mosquitto) });
   await ready(crier);
   const a = await crier.typed();
-  const received = sub(mosquitto, 'out/#', '-q', '1', '-C', '1', '-W', '20');
-  await sleep(500);
+  const received = await sub(mosquitto, 'out/#', '-q', '1', '-C', '1', '-W', '20');
   const ok = await a.request(TYPE.publish, { channel: 'bus:tram', data: { hello: 1 } });
   assert.equal(ok.type, TYPE.ok);
-  assert.match(JSON.stringify(await received), /hello/);
+  await until(() => /hello/.test(JSON.stringify(received.lines)), 'the message in MQTT');
   mosquitto.pause();
   const late = await a.request(TYPE.publish, { channel: 'bus:tram', data: 2 }, 20000);
   assert.equal(late.error?.code, 120);

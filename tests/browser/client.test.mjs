@@ -47,7 +47,7 @@ test('resumes after SIGKILL of the server: nothing missing, nothing twice, in or
   const server = await startChat(t, { rate_per_10s: 10000 });
   const reader = connect(t, server);
   const writer = connect(t, server);
-  const texts = collect(reader.subscribe('chat:lobby', { history: 10 }));
+  const texts = collect(reader.subscribe('chat:lobby', { history: 1000 }));
   const said = [];
   for (let round = 0; round < 3; round++) {
     await opened(writer);

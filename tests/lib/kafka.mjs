@@ -2,7 +2,7 @@
 // tests/brokers/kafka/pom.xml. Nothing is installed: without java or mvn startKafka() throws an error with `skip`.
 import { execFile, spawn } from 'node:child_process';
 import { createServer, connect } from 'node:net';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { mkdir, mkdtemp, open, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -227,6 +227,9 @@ class Kafka {
   /** SIGSTOP: connections stay open and nothing answers. */
   pause() {
     this.signal('SIGSTOP');
+    const tasks = `/proc/${this.child.pid}/task`; // threads stop one by one
+    const isStopped = (task) => readFileSync(join(tasks, task, 'stat'), 'utf8').split(')').at(-1).startsWith(' T');
+    for (let i = 0; i < 1000 && !readdirSync(tasks).every(isStopped); i++);
   }
 
   cont() {

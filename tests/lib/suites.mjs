@@ -7,6 +7,9 @@ export const root = resolve(import.meta.dirname ?? new URL('.', import.meta.url)
 export const logDir = join(root, '.cache', 'test');
 const reporter = join(root, 'tests', 'lib', 'json_reporter.mjs');
 
+// What browsers have and Debian's Node.js 18 only on request: the client library needs it.
+const nodeFlags = process.versions.node.startsWith('18.') ? ['--experimental-global-customevent'] : [];
+
 const sanitizers = {
   ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1',
   UBSAN_OPTIONS: 'print_stacktrace=1',
@@ -78,7 +81,7 @@ function nodeFiles(suite, { filter }) {
     const chosen = whole ? titles : titles.filter((title) => filter.test(`${suite.name}/${name}/${title}`));
     if (!whole && chosen.length === 0) continue;
     const job = newJob(suite, name, process.execPath, [], readNodeTest, { titles: chosen });
-    job.args = [`--test-reporter=${reporter}`, `--test-reporter-destination=${job.output}`,
+    job.args = [...nodeFlags, `--test-reporter=${reporter}`, `--test-reporter-destination=${job.output}`,
       ...(whole ? [] : chosen.map((title) => `--test-name-pattern=^${title.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}$`)), path];
     jobs.push(job);
   }
