@@ -213,12 +213,12 @@ static void watch_backlog(struct hub *hub)
 static void on_sweep(uv_timer_t *timer)
 {
     struct hub *hub = timer->data;
-    static const uint64_t every = CHANNEL_SWEEP_MS / SWEEP_MS;
     uint64_t now = clock_mono_ms();
 
     watch_backlog(hub);
     hub_retry_waiting(hub);
-    if (now / SWEEP_MS % every == 0) {
+    if (now >= hub->channel_sweep_ms) {
+        hub->channel_sweep_ms = now + CHANNEL_SWEEP_MS;
         sweep_channels(hub, now);
         publish_table_sweep(hub->publishes, now);
     }

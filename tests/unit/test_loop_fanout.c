@@ -54,7 +54,7 @@ void loop_post(struct loop *l, struct inbox_message *m)
 
 /* ---- a wire that writes what it is told as text ---- */
 
-static void say(struct session *s, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void say(struct session *s, const char *format, ...)
 {
     char text[200];
     va_list args;
