@@ -18,7 +18,7 @@
 #include "wire/schema.h"
 #include "wire/typed_wire.h"
 
-#define CLOSE_MS 10000    /* for producers to flush */
+#define CLOSE_MS 5000     /* for producers to flush */
 #define REQUIRED_MS 30000 /* a bridge marked required has this long to be ready once */
 
 struct run {
