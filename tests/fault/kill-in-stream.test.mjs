@@ -34,9 +34,11 @@ test('five times SIGKILL in a stream of publishes into the embedded log', async 
   await until(() => readers.every((r) => r.position.offset >= stored.at(-1).offset), 'the readers have everything', 20000);
   await Promise.all(readers.map((r) => r.stop()));
   checkJournal({ writers, readers, stored, seed });
-  assert.ok(readers.every((r) => r.resumes >= 5), 'every reader had to resume');
+  // Two kills in short succession can be one interruption for a reader.
+  const resumes = readers.map((r) => r.resumes);
+  assert.ok(resumes.every((n) => n >= 2), `every reader had to resume: ${resumes}`);
   assert.ok(writers.every((w) => w.acknowledged.length > 20));
-  t.diagnostic(`${stored.length} stored`);
+  t.diagnostic(`${stored.length} stored, resumes ${resumes}`);
 });
 
 test('SIGKILL in the middle of one large batch: every acknowledged one is there, where it said, in order', async (t) => {
