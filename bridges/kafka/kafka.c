@@ -46,6 +46,8 @@ static void copy_open(struct bridge *b, const struct bridge_open *open)
 static struct bridge *bridge_new(const struct bridge_open *open)
 {
     struct bridge *b = xcalloc(1, sizeof *b);
+    TAILQ_INIT(&b->waiting_reads);
+    TAILQ_INIT(&b->active_reads);
     copy_open(b, open);
     return b;
 }

@@ -8,6 +8,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
+#include <sys/queue.h>
 
 #include "bridge.h"
 
@@ -287,6 +288,8 @@ struct reader {
     struct reader *next;
 };
 
+TAILQ_HEAD(read_list, read);
+
 void reader_read(struct bridge *b, const struct bridge_read *r, void *cookie);
 void reader_tick(struct bridge *b, uint64_t now_ms);
 void reader_cancel_all(struct bridge *b);
@@ -333,7 +336,7 @@ struct bridge {
     struct client *producer;
     struct sub *subs;
     struct reader *readers;
-    struct read *waiting_reads, *last_waiting, *active_reads;
+    struct read_list waiting_reads, active_reads;
     size_t active_read_count;
     struct batch batch;
 

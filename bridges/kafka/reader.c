@@ -30,7 +30,7 @@ struct read {
     uint64_t deadline_ms; /* moved on by each record */
     struct reader *reader;
     struct reader_topic *place;
-    struct read *next;
+    TAILQ_ENTRY(read) entry; /* in the list of its phase: waiting_reads or active_reads */
 };
 
 /* ---- answers ---- */
@@ -52,20 +52,13 @@ static void tell(struct read *read, bool last, int error)
     batch_clear(batch);
 }
 
-static void unlink_read(struct read **list, struct read *read)
-{
-    while (*list != read)
-        list = &(*list)->next;
-    *list = read->next;
-}
-
 static void forget(struct read *read)
 {
     struct bridge *b = read->bridge;
     if (read->phase == READ_WAITING) {
-        unlink_read(&b->waiting_reads, read);
+        TAILQ_REMOVE(&b->waiting_reads, read, entry);
     } else {
-        unlink_read(&b->active_reads, read);
+        TAILQ_REMOVE(&b->active_reads, read, entry);
         b->active_read_count--;
     }
     free(read->topic);
@@ -114,7 +107,8 @@ static void finish(struct read *read, int error)
 
 static struct read *fetching(struct reader *reader, const rd_kafka_message_t *message)
 {
-    for (struct read *read = reader->bridge->active_reads; read; read = read->next)
+    struct read *read;
+    TAILQ_FOREACH (read, &reader->bridge->active_reads, entry)
         if (read->phase == READ_FETCHING && read->reader == reader && read->partition == message->partition &&
             read->place->rkt == message->rkt)
             return read;
@@ -165,7 +159,8 @@ static void wake_fetch(struct reader *reader, size_t messages, size_t bytes)
     if (!flow_is_due(&reader->flow, reader->queue, messages, bytes))
         return;
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
-    for (struct read *read = reader->bridge->active_reads; read; read = read->next)
+    struct read *read;
+    TAILQ_FOREACH (read, &reader->bridge->active_reads, entry)
         if (read->phase == READ_FETCHING && read->reader == reader)
             rd_kafka_topic_partition_list_add(list, read->topic, read->partition)->offset = INT64_MAX / 2;
     flow_wake(&reader->flow, reader->client, list);
@@ -290,7 +285,8 @@ static struct reader_topic *topic_of(struct reader *reader, const char *name)
 
 static bool is_taken(const struct reader *reader, const struct read *wanted)
 {
-    for (const struct read *read = reader->bridge->active_reads; read; read = read->next)
+    const struct read *read;
+    TAILQ_FOREACH (read, &reader->bridge->active_reads, entry)
         if (read->reader == reader && read->partition == wanted->partition && strcmp(read->topic, wanted->topic) == 0)
             return true;
     return false;
@@ -330,9 +326,8 @@ static bool activate(struct read *read)
     read->reader = read->impossible ? NULL : reader_for(read);
     if (!read->reader)
         return false;
-    unlink_read(&b->waiting_reads, read);
-    read->next = b->active_reads;
-    b->active_reads = read;
+    TAILQ_REMOVE(&b->waiting_reads, read, entry);
+    TAILQ_INSERT_HEAD(&b->active_reads, read, entry);
     b->active_read_count++;
     read->place = topic_of(read->reader, read->topic);
     ask(read);
@@ -342,21 +337,14 @@ static bool activate(struct read *read)
 /* Looks at a few only, so that a thousand reads of one partition cost a thousand steps and not a million. */
 static void start_waiting(struct bridge *b)
 {
-    struct read *read = b->waiting_reads;
+    struct read *read = TAILQ_FIRST(&b->waiting_reads);
     if (!b->answering || b->closing)
         return;
     for (int tries = 0; read && tries < ACTIVE_MAX && b->active_read_count < ACTIVE_MAX; tries++) {
-        struct read *next = read->next;
+        struct read *next = TAILQ_NEXT(read, entry);
         activate(read);
         read = next;
     }
-}
-
-static void enqueue(struct bridge *b, struct read *read)
-{
-    struct read **link = b->waiting_reads ? &b->last_waiting->next : &b->waiting_reads;
-    *link = read;
-    b->last_waiting = read;
 }
 
 void reader_read(struct bridge *b, const struct bridge_read *r, void *cookie)
@@ -376,18 +364,18 @@ void reader_read(struct bridge *b, const struct bridge_read *r, void *cookie)
         .deadline_ms = clock_mono_ms() + READ_TIMEOUT_MS,
     };
     read->impossible = r->partition < 0 || !topic_name_valid(bytes_of(r->topic));
-    enqueue(b, read);
+    TAILQ_INSERT_TAIL(&b->waiting_reads, read, entry);
     start_waiting(b);
 }
 
 /* ---- time and end ---- */
 
 /* Reads that are on the lane answer by themselves. */
-static void end_some(struct read *list, uint64_t now_ms, int error)
+static void end_some(struct read_list *list, uint64_t now_ms, int error)
 {
-    while (list) {
-        struct read *read = list;
-        list = read->next;
+    struct read *next;
+    for (struct read *read = TAILQ_FIRST(list); read; read = next) {
+        next = TAILQ_NEXT(read, entry);
         if (read->phase != READ_WAITING && read->phase != READ_FETCHING)
             continue;
         if (read->impossible)
@@ -399,15 +387,15 @@ static void end_some(struct read *list, uint64_t now_ms, int error)
 
 void reader_tick(struct bridge *b, uint64_t now_ms)
 {
-    end_some(b->waiting_reads, now_ms, -ETIMEDOUT);
-    end_some(b->active_reads, now_ms, -ETIMEDOUT);
+    end_some(&b->waiting_reads, now_ms, -ETIMEDOUT);
+    end_some(&b->active_reads, now_ms, -ETIMEDOUT);
     start_waiting(b);
 }
 
 void reader_cancel_all(struct bridge *b)
 {
-    end_some(b->waiting_reads, UINT64_MAX, -ECANCELED);
-    end_some(b->active_reads, UINT64_MAX, -ECANCELED);
+    end_some(&b->waiting_reads, UINT64_MAX, -ECANCELED);
+    end_some(&b->active_reads, UINT64_MAX, -ECANCELED);
 }
 
 void reader_free(struct reader *reader)

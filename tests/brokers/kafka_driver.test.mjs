@@ -245,6 +245,26 @@ describe('kafka driver', { skip }, () => {
     await p.close();
   });
 
+  test('a read that comes while a later one has overtaken those before it', async () => {
+    await kafka.createTopic('overtaking', 2);
+    const p = probe();
+    for (const partition of [0, 1]) {
+      const key = 'abcdefgh'.split('').find((k) => partitionOf(k, 2) === partition);
+      p.send('publish', { id: key, topic: 'overtaking', key, payload: 'm', repeat: 1000, quiet: true });
+      await p.event({ event: 'all_published', id: key });
+    }
+    const read = (partition, to) => p.read({ topic: 'overtaking', partition, from: 0, to, quiet: true });
+    for (let round = 0; round < 10; round++) {
+      const slow = Array.from({ length: 8 }, () => read(0, 999));
+      const quick = Array.from({ length: 8 }, () => read(1, 9));
+      await Promise.race(quick.slice(3)); // the end of the waiting line moves while its head still waits
+      const late = [read(0, 9), read(1, 9)];
+      for (const r of await Promise.all([...quick, ...late])) assert.deepEqual([r.count, r.complete], [10, true]);
+      for (const r of await Promise.all(slow)) assert.deepEqual([r.count, r.complete], [1000, true]);
+    }
+    await p.close();
+  });
+
   test('read_back says when retention has cut the range', async () => {
     await kafka.createTopic('trimmed', 1);
     const p = probe();
