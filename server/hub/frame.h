@@ -8,6 +8,7 @@
 #include <stdatomic.h>
 
 #include "publication.h"
+#include "proto/channels.h"
 #include "proto/typed.h"
 
 enum frame_form {
@@ -16,12 +17,52 @@ enum frame_form {
     FORM_TYPED_STRING,   /* text, payload as a string */
     FORM_TYPED_OBJECT,   /* text, payload as a JSON value */
     FORM_POLL,           /* `{"offset":..,"data":..},` for GET /channels/... */
+    FORM_PAYLOAD_JSON,     /* the payload alone, for those who put envelopes around it later */
+    FORM_PAYLOAD_PROTOBUF, /* the payload alone, transcoded */
+    FORM_CHANNELS_JSON,    /* pushes of the channels wire in text frames */
+    FORM_CHANNELS_PROTOBUF,
+    FORM_CHANNELS_SSE,
+    FORM_CHANNELS_LINES, /* HTTP stream */
+    FORM_CHANNELS_LINES_PROTOBUF,
+    FORM_CHANNELS_UNI,   /* unidirectional, text frames */
+    FORM_CHANNELS_UNI_SSE,
+    FORM_CHANNELS_UNI_LINES,
+    FORM_CHANNELS_JSON_STRING, /* data as a string: what a subscription with deltas starts with */
+    FORM_CHANNELS_SSE_STRING,
+    FORM_CHANNELS_LINES_STRING,
+    FORM_CHANNELS_JSON_DELTA, /* data as a delta against the publication before (of the key, where keyed), if that is shorter */
+    FORM_CHANNELS_PROTOBUF_DELTA,
+    FORM_CHANNELS_SSE_DELTA,
+    FORM_CHANNELS_LINES_DELTA,
+    FORM_CHANNELS_LINES_PROTOBUF_DELTA,
+    FORM_ITEM_JSON, /* publications for replies of the channels wire; not framed */
+    FORM_ITEM_STRING,
+    FORM_ITEM_PROTOBUF,
+    FORM_ITEM_DELTA, /* the first of each key in full, the others against the one before */
+    FORM_ITEM_PROTOBUF_DELTA,
     FORM_COUNT
 };
+
+/* How the channels wire frames a form; false for forms of other wires. */
+bool frame_form_style(enum frame_form form, struct channels_style *ret);
 
 struct frame_mark {
     int64_t offset; /* of the publication; a notice repeats the one before it */
     uint32_t end;   /* in the block's bytes */
+};
+
+enum {
+    FRAME_HAS_GEO = 1,
+    FRAME_REMOVED = 2,    /* a tombstone */
+    FRAME_JOIN_LEAVE = 4, /* a notice for those who asked for it */
+};
+
+/* What filters, views and tables on a loop look at; not part of the bytes that are sent. */
+struct frame_meta {
+    int32_t latitude_e6, longitude_e6; /* degrees * 1e6, where FRAME_HAS_GEO */
+    uint32_t key, key_len;             /* in meta_bytes */
+    uint32_t tags, tags_len;           /* the same: a JSON object of strings, or nothing */
+    uint8_t flags;
 };
 
 struct frame_block {
@@ -29,6 +70,8 @@ struct frame_block {
     uint32_t count;
     size_t len;
     struct frame_mark *marks;
+    struct frame_meta *metas; /* one a frame; NULL when no frame has anything to say */
+    char *meta_bytes;
     char *bytes;
 };
 
