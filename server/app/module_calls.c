@@ -6,8 +6,7 @@
 #include "hub/publish.h"
 #include "proto/http1.h"
 #include "session/dispatch.h"
-#include "session/session.h"
-#include "wire/typed_wire.h"
+#include "session/request.h"
 
 static struct session *session_of(struct crier_session *s)
 {
@@ -99,17 +98,17 @@ void *crier_session_data(struct crier_session *s)
 
 void crier_reply(struct crier_request *r, uint32_t type, struct crier_bytes payload)
 {
-    typed_send(r->session, type, r->id, r->handler->codec, import_bytes(payload));
+    r->session->wire->reply(r->session, type, r->id, r->handler->codec, import_bytes(payload));
 }
 
 void crier_reply_error(struct crier_request *r, int code, const char *message)
 {
-    typed_reply_error(r->session, r->id, (enum crier_error)code, message);
+    r->session->wire->reply_error(r->session, r->id, (enum crier_error)code, message);
 }
 
 void crier_reply_ok(struct crier_request *r)
 {
-    typed_reply_ok(r->session, r->id);
+    r->session->wire->reply_ok(r->session, r->id);
 }
 
 /* ---- to sessions wherever they are ---- */
@@ -200,9 +199,9 @@ void crier_publish(struct crier *c, const struct crier_publication *from, crier_
 void crier_publish_reply(struct crier_request *r, const struct crier_publication *from)
 {
     struct hub_publish *p =
-        typed_publish_new(r->session, r->id, bytes_of(from->channel), import_bytes(from->payload));
+        session_publish_new(r->session, r->id, bytes_of(from->channel), import_bytes(from->payload));
     fill(p, from);
-    typed_publish_post(r->session, p);
+    session_publish_post(r->session, p);
 }
 
 void crier_subscribe(struct crier_session *s, const char *channel, const struct crier_subscribe_options *options)

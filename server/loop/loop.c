@@ -29,7 +29,9 @@ static void on_turn_end(uv_prepare_t *prepare)
 
 static void on_sweep(uv_timer_t *timer)
 {
-    loop_channels_sweep(timer->data, clock_mono_ms());
+    uint64_t now = clock_mono_ms();
+    loop_channels_sweep(timer->data, now);
+    sessions_wake(timer->data, now);
 }
 
 static void on_decide(uv_timer_t *timer)

@@ -16,6 +16,8 @@
 struct engine;
 struct session;
 
+#define LOOP_WHEEL 64 /* seconds; who wants more goes round again */
+
 struct loop {
     struct engine *engine;
     unsigned index;
@@ -41,6 +43,8 @@ struct loop {
     struct session *sessions;      /* hash by key */
     struct session *undecided;     /* see SESSION_DECIDE_MS; oldest first */
     uv_timer_t decide;
+    struct session *wheel[LOOP_WHEEL]; /* those that want to be woken, by the second it is due */
+    uint64_t wheel_second;
     bool drained;
     uint64_t next_session;
 };

@@ -4,7 +4,6 @@
 
 #include "loop/engine.h"
 #include "session/session.h"
-#include "wire/typed_wire.h"
 
 struct dispatch_message {
     struct inbox_message message; /* first */
@@ -19,7 +18,7 @@ static void apply(struct session *s, const struct dispatch_message *m)
     if (m->d.close)
         session_close(s, m->d.code, m->d.reason);
     else
-        typed_send(s, m->d.type, BYTES_NULL, CRIER_JSON, blob_bytes(m->payload));
+        s->wire->send(s, m->d.type, CRIER_JSON, blob_bytes(m->payload));
 }
 
 static bool is_meant(const struct session *s, const struct dispatch *d)

@@ -116,8 +116,54 @@ uint64_t sessions_decide(struct loop *l, uint64_t now_ms)
     return l->undecided ? l->undecided->decide_at_ms : 0;
 }
 
+/* ---- deadlines ---- */
+
+static struct session **wheel_slot(const struct session *s)
+{
+    return &s->loop->wheel[s->wake_at_ms / 1000 % LOOP_WHEEL];
+}
+
+void session_wake_in(struct session *s, uint64_t ms)
+{
+    if (s->wake_at_ms)
+        DL_DELETE2(*wheel_slot(s), s, wake_prev, wake_next);
+    s->wake_at_ms = ms ? clock_mono_ms() + ms : 0;
+    if (ms)
+        DL_APPEND2(*wheel_slot(s), s, wake_prev, wake_next);
+}
+
+static void wake_slot(struct session **slot, uint64_t now_ms)
+{
+    struct session *due = NULL, *s, *next;
+    DL_FOREACH_SAFE2(*slot, s, next, wake_next)
+    {
+        if (s->wake_at_ms > now_ms)
+            continue;
+        DL_DELETE2(*slot, s, wake_prev, wake_next);
+        s->wake_at_ms = 0;
+        s->wake_next = due;
+        due = s;
+    }
+    while ((s = due)) {
+        due = s->wake_next;
+        if (!s->closing)
+            s->wire->wake(s, now_ms);
+    }
+}
+
+/* A slot is looked at when its second is over, so nobody is woken early. */
+void sessions_wake(struct loop *l, uint64_t now_ms)
+{
+    uint64_t second = now_ms / 1000;
+    if (second - l->wheel_second > LOOP_WHEEL)
+        l->wheel_second = second - LOOP_WHEEL;
+    for (; l->wheel_second < second; l->wheel_second++)
+        wake_slot(&l->wheel[l->wheel_second % LOOP_WHEEL], now_ms);
+}
+
 void session_free(struct session *s)
 {
+    session_wake_in(s, 0);
     drop_deferred(s);
     while (s->subscription_count)
         session_forget(s, s->subscriptions[s->subscription_count - 1]);
@@ -277,8 +323,10 @@ void session_close(struct session *s, int code, const char *reason)
 {
     if (s->closing)
         return;
-    s->closing = true;
     drop_outbox(s);
+    if (s->wire->closing && session_can_send(s))
+        s->wire->closing(s, code, reason);
+    s->closing = true;
     ws_close(s->conn, code, reason);
 }
 

@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "crier/crier.h"
 #include "loop/loop.h"
 
 #define SESSION_ID_SIZE 20
@@ -22,6 +23,17 @@ struct wire_ops {
     void (*gap)(struct session *s, struct bytes channel, int64_t first, int64_t last);
     /* The server ended the subscription; code 2500: subscribe again with the last position. */
     void (*unsubscribed)(struct session *s, struct bytes channel, int code, const char *reason);
+    /* A message from a module or the server API. */
+    void (*send)(struct session *s, uint32_t type, enum crier_codec codec, struct bytes payload);
+    /* Answers to a request, with the id that it carried. */
+    void (*reply)(struct session *s, uint32_t type, struct bytes id, enum crier_codec codec, struct bytes payload);
+    void (*reply_error)(struct session *s, struct bytes id, enum crier_error error, const char *message);
+    void (*reply_ok)(struct session *s, struct bytes id);
+    void (*reply_stored)(struct session *s, struct bytes id, int32_t partition, int64_t offset, const char *epoch);
+    /* The server is about to close the connection: last words; may be NULL. */
+    void (*closing)(struct session *s, int code, const char *reason);
+    /* The time that session_wake_in() was given is over; may be NULL. */
+    void (*wake)(struct session *s, uint64_t now_ms);
     void (*free)(struct session *s); /* the wire's own state */
 };
 
@@ -55,6 +67,8 @@ struct session {
     struct deferred_subscribe *deferred;
     struct session *undecided_prev, *undecided_next; /* in the loop's list while something is deferred */
     uint64_t decide_at_ms;
+    struct session *wake_prev, *wake_next; /* in a slot of the loop's wheel while wake_at_ms is not 0 */
+    uint64_t wake_at_ms;
     UT_hash_handle hh;
     char id[SESSION_ID_SIZE];
 };
@@ -90,6 +104,10 @@ struct subscription *session_subscription(struct session *s, struct bytes channe
 void session_set_form(struct session *s, enum frame_form form);
 /* Starts what was deferred by sessions whose time is up; returns when to come again, 0 never. */
 uint64_t sessions_decide(struct loop *l, uint64_t now_ms);
+/* Calls the wire's wake() after this time, to the second; a later call replaces an earlier one. 0 takes it back. */
+void session_wake_in(struct session *s, uint64_t ms);
+/* Once a second. */
+void sessions_wake(struct loop *l, uint64_t now_ms);
 /* Ends a subscription. */
 void session_forget(struct session *s, struct subscription *sub);
 /* Takes it out of the session's list only. */

@@ -87,11 +87,11 @@ static void handle_publish(struct crier_request *r)
         typed_reply_error(r->session, r->id, CRIER_ERR_BAD_REQUEST, "the payload needs \"data\"; key is a string");
         return;
     }
-    struct hub_publish *p = typed_publish_new(r->session, r->id, buf_bytes(&channel), data);
+    struct hub_publish *p = session_publish_new(r->session, r->id, buf_bytes(&channel), data);
     p->has_key = with_key == 0;
     buf_append_bytes(&p->key, buf_bytes(&key));
     p->message_id = typed_message_id(r->session, r->id);
-    typed_publish_post(r->session, p);
+    session_publish_post(r->session, p);
 }
 
 /* ---- presence ---- */

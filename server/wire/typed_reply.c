@@ -4,7 +4,6 @@
 #include <stdlib.h>
 
 #include "loop/engine.h"
-#include "hub/publish.h"
 #include "wire/schema.h"
 #include "util/metrics.h"
 
@@ -77,6 +76,8 @@ void typed_reply_ok(struct session *s, struct bytes id)
 void typed_reply_stored(struct session *s, struct bytes id, int32_t partition, int64_t offset, const char *epoch)
 {
     CLEANUP_BUF member = BUF_INIT;
+    if (!id.data && !speaks_binary(s))
+        return; /* nobody asks; the binary form has no ids to ask with */
     buf_append_str(&member, "\"ok\":{");
     if (partition >= 0)
         buf_printf(&member, "\"partition\":%d%s", (int)partition, offset >= 0 ? "," : "");
@@ -84,45 +85,4 @@ void typed_reply_stored(struct session *s, struct bytes id, int32_t partition, i
         buf_printf(&member, "\"offset\":%lld,\"epoch\":\"%s\"", (long long)offset, epoch);
     buf_append_str(&member, "}");
     send_outcome(s, TYPED_OK, id, &member);
-}
-
-/* ---- publishing for a session ---- */
-
-struct publish_reply {
-    uint64_t session;
-    size_t id_len;
-    bool has_id;
-    char id[];
-};
-
-static void on_published(struct hub_call *call, void *owner)
-{
-    struct hub_publish *p = (struct hub_publish *)call;
-    struct publish_reply *reply = p->arg;
-    struct session *s = session_find(owner, reply->session);
-    struct bytes id = reply->has_id ? (struct bytes){reply->id, reply->id_len} : BYTES_NULL;
-
-    if (s && p->error != CRIER_OK)
-        typed_reply_error(s, id, p->error, p->detail);
-    else if (s && (reply->has_id || speaks_binary(s))) /* the binary form has no ids to ask with */
-        typed_reply_stored(s, id, p->partition, p->offset, p->epoch);
-    free(reply);
-    hub_publish_free(p);
-}
-
-struct hub_publish *typed_publish_new(struct session *s, struct bytes id, struct bytes channel, struct bytes payload)
-{
-    struct hub_publish *p = hub_publish_new(&s->loop->inbox, channel, payload, on_published);
-    struct publish_reply *reply = xmalloc(sizeof *reply + id.len);
-    *reply = (struct publish_reply){.session = s->key, .id_len = id.len, .has_id = id.data != NULL};
-    if (id.len)
-        memcpy(reply->id, id.data, id.len);
-    p->arg = reply;
-    p->user = xstrdup(s->user);
-    return p;
-}
-
-void typed_publish_post(struct session *s, struct hub_publish *p)
-{
-    hub_call_post(s->loop->engine->hub, &p->call);
 }

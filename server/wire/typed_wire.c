@@ -367,6 +367,11 @@ static void on_unsubscribed(struct session *s, struct bytes channel, int code, c
     typed_send(s, TYPED_UNSUBSCRIBED, BYTES_NULL, CRIER_JSON, buf_bytes(&json));
 }
 
+static void on_send(struct session *s, uint32_t type, enum crier_codec codec, struct bytes payload)
+{
+    typed_send(s, type, BYTES_NULL, codec, payload);
+}
+
 static void on_free(struct session *s)
 {
     typed_state_free(s->wire_state);
@@ -377,5 +382,10 @@ const struct wire_ops typed_wire_ops = {
     .subscribe_failed = on_subscribe_failed,
     .gap = on_gap,
     .unsubscribed = on_unsubscribed,
+    .send = on_send,
+    .reply = typed_send,
+    .reply_error = typed_reply_error,
+    .reply_ok = typed_reply_ok,
+    .reply_stored = typed_reply_stored,
     .free = on_free,
 };

@@ -4,21 +4,10 @@
 #ifndef CRIER_WIRE_TYPED_WIRE_H
 #define CRIER_WIRE_TYPED_WIRE_H
 
-#include "session/modules.h"
-#include "session/session.h"
+#include "session/request.h"
 
 extern const struct ws_ops typed_ws_ops;
 extern const struct wire_ops typed_wire_ops;
-
-/* One message that may be answered. */
-struct crier_request {
-    struct session *session;
-    const struct handler *handler; /* NULL for the server's own types */
-    uint32_t type;
-    struct bytes id; /* raw JSON; data NULL none */
-    struct bytes payload;
-    bool answered;
-};
 
 /* What only some sessions of this wire have; `wire_state` is NULL without it. */
 struct typed_state;
@@ -35,11 +24,6 @@ void typed_send(struct session *s, uint32_t type, struct bytes id, enum crier_co
 void typed_reply_error(struct session *s, struct bytes id, enum crier_error error, const char *message);
 void typed_reply_ok(struct session *s, struct bytes id);
 void typed_reply_stored(struct session *s, struct bytes id, int32_t partition, int64_t offset, const char *epoch);
-/* A publish whose outcome answers `id`; the caller completes and posts it. */
-struct hub_publish;
-struct hub_publish *typed_publish_new(struct session *s, struct bytes id, struct bytes channel, struct bytes payload);
-void typed_publish_post(struct session *s, struct hub_publish *p);
-
 /* Messages of the reserved types from clients: typed_control.c. */
 void typed_control(struct crier_request *r);
 
