@@ -55,6 +55,15 @@ static void free_section(const struct config_section *section, char *config)
     free(items);
 }
 
+static void free_patterns(struct config *c)
+{
+    for (size_t i = 0; i < c->namespace_count; i++) {
+        if (c->namespaces[i].pattern_compiled)
+            regfree(c->namespaces[i].pattern_compiled);
+        free(c->namespaces[i].pattern_compiled);
+    }
+}
+
 static void free_secret(char *secret)
 {
     if (secret)
@@ -66,6 +75,7 @@ void config_free(struct config *c)
 {
     if (!c)
         return;
+    free_patterns(c);
     for (size_t i = 0; i < config_section_count; i++)
         free_section(&config_sections[i], (char *)c);
     free_secret(c->hmac_secret);
@@ -75,14 +85,54 @@ void config_free(struct config *c)
     free(c);
 }
 
-const struct config_namespace *config_namespace_of(const struct config *c, struct bytes channel)
+/* The part before the colon; without one the whole name, which then is of the namespace `default`. */
+static struct bytes name_before_colon(struct bytes channel, bool *ret_colon)
 {
     const char *colon = channel.len ? memchr(channel.data, ':', channel.len) : NULL;
-    struct bytes name = colon ? (struct bytes){channel.data, (size_t)(colon - channel.data)} : BYTES_LIT("default");
-    for (size_t i = 0; i < c->namespace_count; i++)
-        if (bytes_eq_str(name, c->namespaces[i].name))
-            return &c->namespaces[i];
+    *ret_colon = colon;
+    return colon ? (struct bytes){channel.data, (size_t)(colon - channel.data)} : BYTES_LIT("default");
+}
+
+const struct config_namespace *config_namespace_of(const struct config *c, struct bytes channel)
+{
+    bool colon;
+    struct bytes name = name_before_colon(channel, &colon);
+    for (size_t i = 0; i < c->namespace_count; i++) {
+        const struct config_namespace *n = &c->namespaces[i];
+        /* No namespace begins with a sign, so a name has one meaning. */
+        size_t sign = colon && config_channel_needs_token(n, channel) ? strlen(n->token_channels) : 0;
+        if (bytes_eq_str((struct bytes){name.data + sign, name.len - sign}, n->name))
+            return n;
+    }
     return NULL;
+}
+
+bool config_channel_needs_token(const struct config_namespace *ns, struct bytes channel)
+{
+    size_t sign = strlen(ns->token_channels);
+    return sign && channel.len >= sign && memcmp(channel.data, ns->token_channels, sign) == 0;
+}
+
+struct bytes config_channel_rest(const struct config_namespace *ns, struct bytes channel)
+{
+    const char *colon = channel.len ? memchr(channel.data, ':', channel.len) : NULL;
+    size_t skip = 0;
+    if (colon)
+        skip = (size_t)(colon - channel.data) + 1;
+    else if (config_channel_needs_token(ns, channel))
+        skip = strlen(ns->token_channels);
+    return (struct bytes){channel.data + skip, channel.len - skip};
+}
+
+bool config_channel_fits(const struct config_namespace *ns, struct bytes channel)
+{
+    if (!ns->pattern_compiled)
+        return true;
+    struct bytes rest = config_channel_rest(ns, channel);
+    regmatch_t match = {.rm_so = 0, .rm_eo = (regoff_t)rest.len};
+    /* Of all matches POSIX takes the one that begins first, and of these the longest: the whole, if the whole fits. */
+    return regexec(ns->pattern_compiled, rest.data ? rest.data : "", 1, &match, REG_STARTEND) == 0 &&
+           match.rm_so == 0 && (size_t)match.rm_eo == rest.len;
 }
 
 const struct config_bridge *config_bridge_find(const struct config *c, const char *name)

@@ -5,6 +5,8 @@
 #ifndef CRIER_CONFIG_H
 #define CRIER_CONFIG_H
 
+#include <regex.h>
+
 #include "util/bytes.h"
 #include "util/log.h"
 
@@ -12,6 +14,9 @@ enum behind_policy { BEHIND_CONFLATE, BEHIND_SKIP, BEHIND_RESYNC, BEHIND_CLOSE }
 enum source_mode { SOURCE_FANOUT, SOURCE_SHARED };
 enum source_from { FROM_HISTORY, FROM_LATEST, FROM_EARLIEST, FROM_TIME };
 enum payload_codec { CODEC_JSON, CODEC_PROTOBUF };
+enum recovery_kind { RECOVERY_STREAM, RECOVERY_CACHE };
+enum map_mode { MAP_AUTO, MAP_OFF, MAP_EPHEMERAL, MAP_RECOVERABLE, MAP_PERSISTENT }; /* loaded: never MAP_AUTO */
+enum client_key { CLIENT_KEY_FREE, CLIENT_KEY_CLIENT, CLIENT_KEY_USER };
 
 struct config_option {
     char *name, *value; /* numbers and booleans as their text */
@@ -32,10 +37,16 @@ struct config_server {
 };
 
 struct config_auth {
-    bool anonymous;         /* sessions without a token may connect */
-    char *hmac_secret_file; /* "" none */
-    char *api_key_file;     /* "" : /api is off */
-    char **allowed_origins; /* exact scheme://host[:port]; same origin as Host is always allowed */
+    bool anonymous;          /* sessions without a token may connect */
+    char *hmac_secret_file;  /* "" none */
+    char *public_key_file;   /* PEM; "" none */
+    char *jwks_file;         /* "" none */
+    char *jwks_url;          /* "" none */
+    int64_t jwks_refresh_ms; /* how often file and URL are read again */
+    char *audience, *issuer; /* claims aud and iss have to name them; "" any */
+    int64_t leeway_ms;       /* between the clocks of who signs and who verifies */
+    char *api_key_file;      /* "" : /api is off */
+    char **allowed_origins;  /* exact scheme://host[:port]; same origin as Host is always allowed */
     size_t allowed_origin_count;
 };
 
@@ -65,6 +76,8 @@ struct config_limits {
     int64_t ping_ms;                 /* silence after which a session is pinged; 25 s */
     int64_t pong_ms;                 /* silence after the ping before it is closed; 10 s */
     int64_t idle_ms;                 /* session that sends no message at all (pongs do not count); 0 never */
+    int64_t connect_ms;              /* channels wire: first command; 10 s */
+    int64_t refresh_ms;              /* after the expiry of a session or subscription, for a new token; 25 s */
     int64_t poll_wait_ms;            /* longest long poll; 60 s */
     int64_t json_depth;              /* 32 */
 };
@@ -100,10 +113,29 @@ struct config_namespace {
     int64_t type;             /* message type of the publications on the typed wire */
     bool presence;
     bool join_leave;
-    bool subscribe; /* clients may subscribe */
-    bool publish;   /* clients may publish */
-    bool anonymous; /* also clients without a user */
-    bool rest;      /* GET /channels/... without an API key */
+    bool subscribe;          /* clients may subscribe */
+    bool publish;            /* clients may publish */
+    bool anonymous;          /* also clients without a user */
+    bool rest;               /* GET /channels/... without an API key */
+    bool read_history;       /* clients may ask for history, and recover */
+    bool read_presence;      /* clients may ask for presence */
+    bool publish_subscribed; /* of those who may publish, only who is subscribed */
+    bool force_recovery, force_positioning;
+    enum recovery_kind recovery;
+    bool push_join_leave; /* to every subscriber, not only to those who ask */
+    bool delta;           /* clients may ask for deltas */
+    bool delta_publish;   /* with delta: of every publication, not only of those that say so */
+    bool tags_filter;
+    char *pattern;                /* of the rest of a channel's name, the whole of it; "" any */
+    regex_t *pattern_compiled;    /* NULL any */
+    char *user_channels;          /* what follows it in the rest names the users that may subscribe; "" off */
+    char *token_channels;         /* a channel's name that begins so needs a channel token; "" off */
+    enum map_mode map;            /* keyed only */
+    bool map_publish, map_remove; /* clients may change the keys */
+    enum client_key client_key;   /* the key that a client's change has whatever it says */
+    int64_t page_size;            /* of the map's state */
+    int64_t debounce_ms;          /* clients gather their changes for so long */
+    char *presence_clients, *presence_users; /* prefix of the map channel that mirrors who is subscribed; "" none */
     int line;
 };
 
@@ -180,8 +212,15 @@ struct config_override {
 CRIER_API struct config *config_load(const char *path, const struct config_override *overrides, size_t override_count,
                                      struct buf *faults, struct buf *notes);
 CRIER_API void config_free(struct config *c); /* accepts NULL */
-/* Namespace of a channel name, NULL when it is not configured. `chat:lobby` -> "chat", `news` -> "default". */
+/* Namespace of a channel name, NULL when it is not configured. `chat:lobby` -> "chat", `news` -> "default"; the prefix
+ * token_channels does not count: `$chat:lobby` -> "chat". */
 CRIER_API const struct config_namespace *config_namespace_of(const struct config *c, struct bytes channel);
+/* The part of a channel's name that is not the namespace's: `chat:lobby` -> "lobby", `$news` -> "news". */
+CRIER_API struct bytes config_channel_rest(const struct config_namespace *ns, struct bytes channel);
+/* Whether the name begins with token_channels of its namespace. */
+CRIER_API bool config_channel_needs_token(const struct config_namespace *ns, struct bytes channel);
+/* Whether the rest of the name fits `pattern`. */
+CRIER_API bool config_channel_fits(const struct config_namespace *ns, struct bytes channel);
 CRIER_API const struct config_bridge *config_bridge_find(const struct config *c, const char *name);
 /* Content of a file without the line end that an editor leaves, on the heap. NULL with a reason (valid until the next
  * call) when it cannot be read, is empty, or can be read by everybody. */

@@ -99,12 +99,26 @@ static bool fixed_namespace(const char *text, const char *wild, struct bytes *re
     return text[fixed] == '\0';
 }
 
+/* The namespace's name without the sign for channel tokens, where there is a namespace that has it. */
+static struct bytes without_token_sign(const struct config *c, struct bytes name)
+{
+    for (size_t i = 0; i < c->namespace_count; i++) {
+        const struct config_namespace *n = &c->namespaces[i];
+        size_t sign = n->name && n->token_channels ? strlen(n->token_channels) : 0;
+        if (sign && name.len > sign && memcmp(name.data, n->token_channels, sign) == 0 &&
+            bytes_eq_str((struct bytes){name.data + sign, name.len - sign}, n->name))
+            return bytes_of(n->name);
+    }
+    return name;
+}
+
 static void check_namespace(struct config_loader *l, struct config_place at, const char *channel, const char *wild,
                             const struct name_list *namespaces)
 {
     struct bytes name;
     if (!channel || !fixed_namespace(channel, wild, &name))
         return;
+    name = without_token_sign(l->config, name);
     char *text = bytes_dup(name);
     check_known(l, at, "namespace", text, namespaces);
     free(text);
@@ -169,22 +183,6 @@ static void note_numbering(struct config_loader *l)
     }
 }
 
-static void check_namespaces(struct config_loader *l)
-{
-    for (size_t i = 0; i < l->config->namespace_count; i++) {
-        const struct config_namespace *n = &l->config->namespaces[i];
-        if (n->behind == BEHIND_CONFLATE && !n->keyed)
-            config_fault(l, place(l, "namespace", i, "behind"),
-                         "\"conflate\" needs keys, allowed: skip, resync, close, or keyed = true");
-        if (n->behind == BEHIND_RESYNC && n->history == 0)
-            config_note(
-                l, place(l, "namespace", i, "history"),
-                "0 with behind = \"resync\": a client that fell behind can resume only what the broker still has");
-        if (n->key_ttl_ms && !n->keyed)
-            config_note(l, place(l, "namespace", i, "key_ttl"), "has no meaning without keyed = true");
-    }
-}
-
 static void check_limits(struct config_loader *l)
 {
     const struct config_limits *limits = &l->config->limits;
@@ -207,7 +205,7 @@ void config_check(struct config_loader *l)
     check_bridge_names(l, &bridges);
     check_channels(l, &namespaces);
     check_groups(l);
-    check_namespaces(l);
+    config_check_namespaces(l);
     check_limits(l);
     note_numbering(l);
     config_check_files(l);

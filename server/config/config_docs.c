@@ -23,7 +23,7 @@ static const char intro[] =
 static void append_names(struct buf *out, const struct config_key *key)
 {
     for (int i = 0; key->names[i]; i++)
-        buf_printf(out, "%s`%s`", i ? ", " : "", key->names[i]);
+        buf_printf(out, "%s`%s`", i ? ", " : "", key->names[i][0] ? key->names[i] : "\"\"");
     if (key->type == CONFIG_TYPE_FROM)
         buf_append_str(out, ", a time");
 }

@@ -84,6 +84,16 @@ static void check_tls(struct config_loader *l)
     check_readable(l, "server.tls", "key", key);
 }
 
+static void check_keys(struct config_loader *l)
+{
+    const struct config_auth *auth = &l->config->auth;
+    const char *url = auth->jwks_url;
+    check_readable(l, "auth", "public_key_file", auth->public_key_file);
+    check_readable(l, "auth", "jwks_file", auth->jwks_file);
+    if (url && url[0] && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+        config_fault(l, place(l, "auth", "jwks_url"), "\"%s\" is no address, allowed: http://... or https://...", url);
+}
+
 static void check_web(struct config_loader *l)
 {
     struct stat info;
@@ -111,6 +121,7 @@ void config_check_files(struct config_loader *l)
     struct config *c = l->config;
     join_embedded(l);
     check_tls(l);
+    check_keys(l);
     check_web(l);
     c->hmac_secret = load_secret(l, "hmac_secret_file", c->auth.hmac_secret_file);
     c->api_key = load_secret(l, "api_key_file", c->auth.api_key_file);

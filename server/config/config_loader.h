@@ -56,6 +56,8 @@ void config_options_free(struct config_option *list, size_t count);
 
 /* What no single key can tell: names that have to exist, keys that depend on each other, files. */
 void config_check(struct config_loader *l);
+/* The part about namespaces: rights and options that contradict each other; compiles the patterns. */
+void config_check_namespaces(struct config_loader *l);
 /* The part about files; reads the secrets. */
 void config_check_files(struct config_loader *l);
 

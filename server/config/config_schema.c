@@ -15,6 +15,9 @@ static const char *const behind_names[] = {"conflate", "skip", "resync", "close"
 static const char *const mode_names[] = {"fanout", "shared", NULL};
 static const char *const from_names[] = {"history", "latest", "earliest", NULL};
 static const char *const codec_names[] = {"json", "protobuf", NULL};
+static const char *const recovery_names[] = {"stream", "cache", NULL};
+static const char *const map_names[] = {"auto", "off", "ephemeral", "recoverable", "persistent", NULL};
+static const char *const client_key_names[] = {"", "client", "user", NULL};
 static const char *const level_names[] = {"debug", "info", "warn", "error", NULL};
 static const char *const format_names[] = {"text", "json", NULL};
 
@@ -100,7 +103,25 @@ static const struct config_key tls_keys[] = {
 #define SECTION config_auth
 static const struct config_key auth_keys[] = {
     FLAG(anonymous, "true", "sessions without a token may connect; namespaces decide what they may do"),
-    PATH(hmac_secret_file, "file with the secret of the sessions' JWTs (HS256, HS384, HS512); empty: no tokens"),
+    PATH(hmac_secret_file, "file with the secret of the sessions' JWTs (HS256, HS384, HS512); empty: none of these"),
+    PATH(public_key_file, "PEM file with the key of the sessions' JWTs (RSA: RS, PS; EC: ES; Ed25519); empty: none"),
+    PATH(jwks_file, "file with a set of keys (JWKS) of the sessions' JWTs; empty: none"),
+    TEXT(jwks_url, "\"\"", "http or https address of such a set; empty: none"),
+    {.name = "jwks_refresh",
+     .type = CONFIG_TYPE_DURATION,
+     .offset = AT(jwks_refresh_ms),
+     .preset = "\"5m\"",
+     .min = 100,
+     .max = 24 * HOUR,
+     .reason = "how often jwks_file and jwks_url are read again"},
+    TEXT(audience, "\"\"", "what the claim aud of a token has to name; empty: it is not looked at"),
+    TEXT(issuer, "\"\"", "what the claim iss of a token has to be; empty: it is not looked at"),
+    {.name = "leeway",
+     .type = CONFIG_TYPE_DURATION,
+     .offset = AT(leeway_ms),
+     .preset = "\"5s\"",
+     .max = HOUR,
+     .reason = "difference allowed between the clocks of who signs a token and this one"},
     PATH(api_key_file, "file with the key that /api asks for in X-API-Key; empty: /api is off"),
     {.name = "allowed_origins",
      .type = CONFIG_TYPE_STRINGS,
@@ -139,6 +160,9 @@ static const struct config_key limits_keys[] = {
     NUMBER(DURATION, ping_ms, "\"25s\"", 10, HOUR, "silence after which a session is pinged"),
     NUMBER(DURATION, pong_ms, "\"10s\"", 10, HOUR, "silence after the ping before the session is closed"),
     NUMBER(DURATION, idle_ms, "0", 0, YEAR, "session that sends no message at all, pongs do not count; 0: never"),
+    NUMBER(DURATION, connect_ms, "\"10s\"", 10, HOUR, "channels wire: wait for the first command; longer closes 3502"),
+    NUMBER(DURATION, refresh_ms, "\"25s\"", 0, HOUR,
+           "after the token of a session or subscription has expired, wait for a new one"),
     NUMBER(DURATION, poll_wait_ms, "\"60s\"", 0, HOUR, "longest long poll"),
     NUMBER(INT, json_depth, "32", 1, 1024, "nesting of JSON from clients"),
 };
@@ -197,6 +221,32 @@ static const struct config_key namespace_keys[] = {
     FLAG(publish, "false", "clients may publish"),
     FLAG(anonymous, "true", "the rights above hold for clients without a user, too"),
     FLAG(rest, "true", "GET /channels/NAME works without the API key"),
+    FLAG(read_history, "true", "clients may read the history and resume by position"),
+    FLAG(read_presence, "true", "with presence: clients may ask who is subscribed; false: only the server API"),
+    FLAG(publish_subscribed, "false", "of the clients that may publish, only those that are subscribed"),
+    FLAG(force_recovery, "false",
+         "channels wire: every subscription resumes by position, also of clients that do not ask"),
+    FLAG(force_positioning, "false", "channels wire: every subscription checks that no publication is missing"),
+    CHOICE(recovery, recovery_names, "\"stream\"", "a client that resumes gets all that it missed, or only the newest"),
+    FLAG(push_join_leave, "false", "with join_leave: all subscribers are told; false: those who ask"),
+    FLAG(delta, "false", "channels wire: clients may ask for differences between publications"),
+    FLAG(delta_publish, "true", "with delta: of every publication; false: of those that are published with delta"),
+    FLAG(tags_filter, "true", "clients may filter by tags"),
+    TEXT(pattern, "\"\"", "regular expression (POSIX, extended) for the whole name after the colon; empty: any name"),
+    TEXT(user_channels, "\"#\"",
+         "users after this sign in a name, and no others, may subscribe: dialog#ann,ben; empty: no such sign"),
+    TEXT(token_channels, "\"$\"",
+         "a name that begins with this sign needs a token for the channel: $chat:lobby; empty: no such sign"),
+    CHOICE(map, map_names, "\"auto\"", "keyed: kind of map; auto: recoverable with key_ttl, else persistent"),
+    FLAG(map_publish, "false", "keyed: clients may set keys"),
+    FLAG(map_remove, "false", "keyed: clients may remove keys"),
+    CHOICE(client_key, client_key_names, "\"\"",
+           "keyed: the one key that a client may change: any, its client id, or its user"),
+    NUMBER(INT, page_size, "100", 1, 10000, "keyed: entries of the state in one page"),
+    NUMBER(DURATION, debounce_ms, "0", 0, HOUR, "keyed: clients put their changes together for so long"),
+    TEXT(presence_clients, "\"\"",
+         "prefix of the map channel with the subscribed clients, as in clients:chat:lobby; empty: none"),
+    TEXT(presence_users, "\"\"", "prefix of the map channel with the subscribed users; empty: none"),
 };
 #undef SECTION
 

@@ -464,6 +464,153 @@ static void test_keys_that_depend_on_each_other(void **state)
         "t.toml:21:16 limits.outbox_bytes: smaller than message_bytes, allowed: 65536 and more\n");
 }
 
+/* The rules of one namespace that contradict each other. */
+static void expect_namespace_fault(const char *keys, const char *want)
+{
+    CLEANUP_BUF toml = BUF_INIT, line = BUF_INIT;
+    buf_printf(&toml, "[[namespace]]\nname = 'other'\n[[namespace]]\nname = 'a'\n%s\n", keys);
+    buf_append(&toml, "", 1);
+    if (want)
+        buf_printf(&line, "t.toml:%s\n", want);
+    buf_append(&line, "", 1);
+    if (want)
+        expect_faults(toml.data, NULL, line.data);
+    else
+        config_free(load_sound(toml.data, NULL));
+}
+
+static void test_options_of_maps_need_keys(void **state)
+{
+    (void)state;
+    static const char *const keys[][2] = {
+        {"map", "map = 'persistent'"},         {"map_publish", "map_publish = true"},
+        {"map_remove", "map_remove = true"},   {"client_key", "client_key = 'user'"},
+        {"debounce_ms", "debounce_ms = '1s'"},
+    };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        CLEANUP_BUF want = BUF_INIT;
+        buf_printf(&want, "5:%d namespace.%s: has no meaning without keys, allowed: only with keyed = true",
+                   (int)strlen(keys[i][0]) + 4, keys[i][0]);
+        buf_append(&want, "", 1);
+        expect_namespace_fault(keys[i][1], want.data);
+    }
+    expect_namespace_fault("map = 'off'", NULL);
+    expect_namespace_fault("keyed = true\nmap_publish = true\nclient_key = 'user'\ndebounce_ms = '1s'", NULL);
+    expect_namespace_fault("keyed = true\nclient_key = 'user'",
+                           "6:14 namespace.client_key: says which keys clients may change, but they may change none, "
+                           "allowed: only with map_publish or map_remove");
+}
+
+static void test_kinds_of_maps_and_the_life_time_of_keys(void **state)
+{
+    (void)state;
+    expect_namespace_fault("keyed = true\nmap = 'ephemeral'", "6:7 namespace.map: \"ephemeral\" without a life time of "
+                                                              "keys, allowed: only with key_ttl");
+    expect_namespace_fault("keyed = true\nmap = 'recoverable'",
+                           "6:7 namespace.map: \"recoverable\" without a life time "
+                           "of keys, allowed: only with key_ttl");
+    expect_namespace_fault("keyed = true\nkey_ttl = '1m'\nmap = 'persistent'",
+                           "7:7 namespace.map: \"persistent\" with key_ttl, allowed: key_ttl = 0, or \"ephemeral\", "
+                           "\"recoverable\", \"off\"");
+    struct config *c = load_sound("[[namespace]]\nname = 'a'\n[[namespace]]\nname = 'b'\nkeyed = true\n"
+                                  "[[namespace]]\nname = 'c'\nkeyed = true\nkey_ttl = '1m'\n"
+                                  "[[namespace]]\nname = 'd'\nkeyed = true\nkey_ttl = '1m'\nmap = 'ephemeral'\n",
+                                  NULL);
+    static const enum map_mode want[] = {MAP_OFF, MAP_PERSISTENT, MAP_RECOVERABLE, MAP_EPHEMERAL};
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(c->namespaces[i].map, want[i]);
+    config_free(c);
+}
+
+static void test_rights_that_mean_nothing(void **state)
+{
+    (void)state;
+    expect_namespace_fault("push_join_leave = true", "5:19 namespace.push_join_leave: nobody is told without "
+                                                     "join_leave, allowed: only with join_leave = true");
+    expect_namespace_fault("publish_subscribed = true",
+                           "5:22 namespace.publish_subscribed: limits who may publish, but nobody may, allowed: only "
+                           "with publish, map_publish or map_remove");
+    expect_namespace_fault(
+        "recovery = 'cache'\nhistory = 0\nbehind = 'close'",
+        "5:12 namespace.recovery: \"cache\" without a newest publication to give, allowed: only with "
+        "history of 1 and more");
+}
+
+static void test_mirrors_are_maps(void **state)
+{
+    (void)state;
+    expect_namespace_fault("presence_users = 'users'", "5:18 namespace.presence_users: \"users\" names no namespace, "
+                                                       "allowed: a prefix as \"clients:\"");
+    expect_namespace_fault("presence_clients = 'no:'", "5:20 namespace.presence_clients: unknown namespace in \"no:\", "
+                                                       "allowed: one that is configured");
+    expect_namespace_fault("presence_clients = 'a:'\nkeyed = true",
+                           "5:20 namespace.presence_clients: \"a:\" is this namespace, allowed: another one");
+    expect_namespace_fault("presence_clients = 'other:'",
+                           "5:20 namespace.presence_clients: namespace \"other\" is no map, allowed: one with keyed = "
+                           "true, and map not \"off\"");
+    expect_namespace_fault("presence_clients = 'm:'\n[[namespace]]\nname = 'm'\nkeyed = true", NULL);
+}
+
+static void test_signs_and_patterns_of_names(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"a", ":", "a#", "# ", ",", "#.", "123456789", "\xc3\xa4", "#########"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        CLEANUP_BUF keys = BUF_INIT;
+        buf_printf(&keys, "token_channels = '%s'%c", bad[i], 0);
+        expect_namespace_fault(keys.data, "5:18 namespace.token_channels: not a sign, allowed: \"\" or 1 to 8 ASCII "
+                                          "characters that are no letter, digit, space, or one of -_.:,");
+    }
+    expect_namespace_fault("user_channels = '%,'", "5:17 namespace.user_channels: not a sign, allowed: \"\" or 1 to 8 "
+                                                   "ASCII characters that are no letter, digit, space, or one of "
+                                                   "-_.:,");
+    expect_namespace_fault("pattern = '('", "5:11 namespace.pattern: not a regular expression (Unmatched ( or \\(), "
+                                            "allowed: a POSIX extended one");
+}
+
+static void expect_fit(const struct config *c, const char *channel, bool fits, const char *rest)
+{
+    const struct config_namespace *ns = config_namespace_of(c, bytes_of(channel));
+    assert_non_null(ns);
+    struct bytes got = config_channel_rest(ns, bytes_of(channel));
+    if (!bytes_eq_str(got, rest) || config_channel_fits(ns, bytes_of(channel)) != fits)
+        fail_msg("%s", channel);
+}
+
+static void test_patterns_fit_the_whole_rest(void **state)
+{
+    (void)state;
+    struct config *c = load_sound("[[namespace]]\nname = 'a'\npattern = '[a-z]+|x[0-9]'\n"
+                                  "[[namespace]]\nname = 'default'\npattern = '^[0-9]*$'\n"
+                                  "[[namespace]]\nname = 'b'\ntoken_channels = '%%'\n",
+                                  NULL);
+    expect_fit(c, "a:abc", true, "abc");
+    expect_fit(c, "a:abc1", false, "abc1");
+    expect_fit(c, "a:1abc", false, "1abc");
+    expect_fit(c, "a:x7", true, "x7");
+    expect_fit(c, "a:", false, "");
+    expect_fit(c, "$a:abc", true, "abc");
+    expect_fit(c, "123", true, "123");
+    expect_fit(c, "$123", true, "123");
+    expect_fit(c, "12a", false, "12a");
+    expect_fit(c, "b:anything at all:", true, "anything at all:");
+    expect_fit(c, "%%b:x", true, "x");
+    assert_null(config_namespace_of(c, bytes_of("$b:x")));
+    assert_null(config_namespace_of(c, bytes_of("%%a:x")));
+    assert_null(config_namespace_of(c, bytes_of("$$a:x")));
+    assert_false(config_channel_needs_token(config_namespace_of(c, bytes_of("a:$")), bytes_of("a:$")));
+    assert_true(config_channel_needs_token(config_namespace_of(c, bytes_of("$a:")), bytes_of("$a:")));
+    config_free(c);
+}
+
+static void test_address_of_keys(void **state)
+{
+    (void)state;
+    expect_faults("[auth]\njwks_url = 'file:///etc/keys'\npublic_key_file = 'none.pem'\n", NULL,
+                  "t.toml:2:12 auth.jwks_url: \"file:///etc/keys\" is no address, allowed: http://... or https://...\n"
+                  "t.toml:3:19 auth.public_key_file: \"none.pem\" cannot be read: No such file or directory\n");
+}
+
 static void test_files_have_to_be_there(void **state)
 {
     (void)state;
@@ -579,7 +726,7 @@ static void test_faults_of_overrides(void **state)
         "connections_per_address, message_bytes, fragments, message_ms, header_bytes, body_bytes, handshake_ms, "
         "keepalive_ms, rate_messages, rate_burst, rate_strikes, handshakes_per_second, subscriptions, channels, "
         "channel_name_bytes, outbox_bytes, frame_log_bytes, history_bytes, recover, pending_publishes, "
-        "publish_timeout_ms, ping_ms, pong_ms, idle_ms, poll_wait_ms, json_depth\n");
+        "publish_timeout_ms, ping_ms, pong_ms, idle_ms, connect_ms, refresh_ms, poll_wait_ms, json_depth\n");
 }
 
 /* ---- the file and the page in the repository ---- */
@@ -708,6 +855,13 @@ int main(void)
         cmocka_unit_test(test_templates_are_checked),
         cmocka_unit_test(test_channels_need_their_namespace),
         cmocka_unit_test(test_keys_that_depend_on_each_other),
+        cmocka_unit_test(test_options_of_maps_need_keys),
+        cmocka_unit_test(test_kinds_of_maps_and_the_life_time_of_keys),
+        cmocka_unit_test(test_rights_that_mean_nothing),
+        cmocka_unit_test(test_mirrors_are_maps),
+        cmocka_unit_test(test_signs_and_patterns_of_names),
+        cmocka_unit_test(test_patterns_fit_the_whole_rest),
+        cmocka_unit_test(test_address_of_keys),
         cmocka_unit_test(test_files_have_to_be_there),
         cmocka_unit_test(test_secrets_are_read_and_kept_from_others),
         cmocka_unit_test(test_notes_are_no_faults),
