@@ -36,6 +36,13 @@ SEEDS = {
         b"\x04/a/..%2f%2e%2e/%00",
         b"\x05OPTIONS * HTTP/1.0\r\n\r\n",
     ],
+    "hfp": [
+        b"/hfp/v2/journey/ongoing/vp/bus/0022/01400/2212/1/Kauniala/11:26/2252204/5/60;24/27/08/15",
+        b"/hfp/v2/deadrun/upcoming/tlr/tram/0018/01029/1//A/7:20/EOL/0////12",
+        b'{"VP":{"desi":"212","tst":"2025-03-12T10:00:04.751Z","tsi":1741773604,"spd":1.08,"hdg":268,"lat":60.201181,'
+        b'"long":24.785763,"dl":-120,"drst":0,"loc":"GPS","stop":2252204,"route":"2212","occu":0}}',
+        b'{"DOO":{"lat":null,"long":6.02e1,"drst":true,"x":[{"y":"\\""}],"stop":"a"}}',
+    ],
 }
 
 for target, seeds in SEEDS.items():
