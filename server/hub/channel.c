@@ -24,6 +24,7 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->frame.keyed = ns->keyed;
     c->used_ms = clock_mono_ms();
     c->expired_at = INT64_MIN;
+    c->frame.epoch = c->epoch;
     epoch_random(c->epoch); /* until its partition is known, nothing before this moment can be resumed */
     c->top = -1;
     history_init(&c->history, -1);
@@ -53,23 +54,52 @@ void channel_free(struct channel *c)
     free(c);
 }
 
+/* Where the peer is, or belongs. */
+static struct channel_peer *peer_place(const struct channel *c, enum frame_form form, unsigned loop)
+{
+    size_t i = 0;
+    while (i < c->peer_count &&
+           (c->peers[i].form < form || (c->peers[i].form == form && c->peers[i].loop < loop)))
+        i++;
+    return c->peers + i;
+}
+
+static bool is_there(const struct channel *c, const struct channel_peer *at, enum frame_form form, unsigned loop)
+{
+    return at < c->peers + c->peer_count && at->form == form && at->loop == loop;
+}
+
+bool channel_add_peer(struct channel *c, const struct channel_peer *peer)
+{
+    struct channel_peer *at = peer_place(c, peer->form, peer->loop);
+    if (is_there(c, at, peer->form, peer->loop)) {
+        at->peer = peer->peer;
+        return false;
+    }
+    size_t i = (size_t)(at - c->peers);
+    c->peers = xrealloc(c->peers, (c->peer_count + 1) * sizeof *c->peers);
+    memmove(c->peers + i + 1, c->peers + i, (c->peer_count++ - i) * sizeof *c->peers);
+    c->peers[i] = *peer;
+    return true;
+}
+
+void channel_remove_peer(struct channel *c, enum frame_form form, unsigned loop)
+{
+    struct channel_peer *at = peer_place(c, form, loop);
+    if (is_there(c, at, form, loop))
+        memmove(at, at + 1, (size_t)(c->peers + c->peer_count-- - at - 1) * sizeof *at);
+}
+
 bool channel_wanted(const struct channel *c)
 {
-    uint64_t any = 0;
-    for (int form = 0; form < FORM_COUNT; form++)
-        any |= c->interest[form];
-    return any != 0;
+    return c->peer_count != 0;
 }
 
 size_t channel_clients(const struct channel *c)
 {
     size_t sum = 0;
-    for (int form = 0; form < FORM_COUNT; form++) {
-        for (uint64_t left = c->interest[form]; left; left &= left - 1) {
-            unsigned loop = (unsigned)__builtin_ctzll(left);
-            sum += c->hub->loops[loop]->clients(c->peers[(size_t)form * LOOPS_MAX + loop]);
-        }
-    }
+    for (size_t i = 0; i < c->peer_count; i++)
+        sum += c->hub->loops[c->peers[i].loop]->clients(c->peers[i].peer);
     return sum;
 }
 
@@ -169,22 +199,20 @@ static void announce_epoch(struct channel *c)
     CLEANUP_BUF json = BUF_INIT;
     if (!channel_wanted(c))
         return;
-    for (int form = 0; form < FORM_COUNT; form++) {
-        for (uint64_t left = c->interest[form]; left; left &= left - 1) {
-            unsigned loop = (unsigned)__builtin_ctzll(left);
-            hub_send_epoch(c->hub, loop, c->peers[(size_t)form * LOOPS_MAX + loop], c);
-        }
-    }
+    for (size_t i = 0; i < c->peer_count; i++)
+        hub_send_epoch(c->hub, c->peers[i].loop, c->peers[i].peer, c);
+    c->frame.epoch_is_news = true;
     buf_append_str(&json, "{\"channel\":");
     buf_append_json_string(&json, c->frame.name);
     buf_printf(&json, ",\"epoch\":\"%s\",\"offset\":%lld}", c->epoch, (long long)channel_position(c));
-    channel_notice(c, TYPED_SUBSCRIBED, buf_bytes(&json));
+    channel_notice(c, &(struct frame_notice){.type = TYPED_SUBSCRIBED, .json = buf_bytes(&json)});
 }
 
 void channel_number_here(struct channel *c)
 {
     channel_flush(c, 0); /* what was numbered before goes out before */
     c->numbering = NUMBERED_HERE;
+    c->frame.shift = 0;
     c->origin = NULL;
     epoch_random(c->epoch);
     /* Offsets of the former numbering mean nothing under the new epoch. */
@@ -198,6 +226,7 @@ void channel_number_here(struct channel *c)
 void channel_number_by(struct channel *c, struct partition *origin)
 {
     c->numbering = NUMBERED_BY_BROKER;
+    c->frame.shift = 1; /* the first record of a log is 0, which means "none" on the channels wire */
     c->origin = origin;
     memcpy(c->epoch, origin->epoch, sizeof c->epoch);
     c->top = origin->start - 1;
@@ -227,25 +256,23 @@ static void conflate_fresh(struct channel *c)
     c->fresh_count = kept;
 }
 
-/* Takes the block, which may be NULL. */
-static void send_to_interested(struct channel *c, enum frame_form form, struct frame_block *block)
+/* Frames once for all loops that want the form, whose peers begin at `*i`; moves on to the next form. */
+static void send_to_form(struct channel *c, size_t *i, struct frame_block *block)
 {
-    if (!block)
-        return;
-    for (uint64_t left = c->interest[form]; left; left &= left - 1) {
-        unsigned loop = (unsigned)__builtin_ctzll(left);
-        hub_send_block(c->hub, loop, c->peers[(size_t)form * LOOPS_MAX + loop], frame_block_ref(block));
-    }
+    enum frame_form form = c->peers[*i].form;
+    for (; *i < c->peer_count && c->peers[*i].form == form; (*i)++)
+        if (block)
+            hub_send_block(c->hub, c->peers[*i].loop, c->peers[*i].peer, frame_block_ref(block));
     frame_block_unref(block);
 }
 
-static void flush_form(struct channel *c, enum frame_form form)
+static struct frame_block *frame_fresh(struct channel *c, enum frame_form form)
 {
     struct frame_builder builder;
     frame_builder_init(&builder, form, &c->frame);
     for (size_t i = 0; i < c->fresh_count; i++)
         frame_builder_add(&builder, c->fresh[i]);
-    send_to_interested(c, form, frame_builder_finish(&builder));
+    return frame_builder_finish(&builder);
 }
 
 bool channel_flush(struct channel *c, uint64_t now_ms)
@@ -256,25 +283,28 @@ bool channel_flush(struct channel *c, uint64_t now_ms)
         c->flush_due_ms = clock_mono_ms() + (uint64_t)c->ns->interval_ms;
     if (c->ns->interval_ms && c->ns->keyed)
         conflate_fresh(c);
-    for (int form = 0; form < FORM_COUNT; form++)
-        if (c->interest[form])
-            flush_form(c, (enum frame_form)form);
+    for (size_t i = 0; i < c->peer_count && c->fresh_count;)
+        send_to_form(c, &i, frame_fresh(c, c->peers[i].form));
+    if (c->fresh_count)
+        c->frame.epoch_is_news = false;
     c->used_ms = now_ms ? now_ms : c->used_ms;
     drop_fresh(c);
     return true;
 }
 
-void channel_notice(struct channel *c, uint32_t type, struct bytes json)
+static struct frame_block *frame_notice(struct channel *c, enum frame_form form, const struct frame_notice *n)
+{
+    struct frame_builder builder;
+    frame_builder_init(&builder, form, &c->frame);
+    frame_builder_add_notice(&builder, n, channel_position(c));
+    return frame_builder_finish(&builder);
+}
+
+void channel_notice(struct channel *c, const struct frame_notice *n)
 {
     channel_flush(c, 0); /* a notice keeps its place among the publications */
-    for (int form = 0; form < FORM_COUNT; form++) {
-        if (!c->interest[form] || form == FORM_POLL)
-            continue;
-        struct frame_builder builder;
-        frame_builder_init(&builder, (enum frame_form)form, &c->frame);
-        frame_builder_add_notice(&builder, type, json, channel_position(c));
-        send_to_interested(c, (enum frame_form)form, frame_builder_finish(&builder));
-    }
+    for (size_t i = 0; i < c->peer_count;)
+        send_to_form(c, &i, frame_notice(c, c->peers[i].form, n));
 }
 
 static void expire_keys(struct channel *c, int64_t wall_ms)

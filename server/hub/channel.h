@@ -25,6 +25,13 @@ enum channel_numbering {
     NUMBERED_HERE,      /* counted by this node under an epoch of its own */
 };
 
+/* A loop that wants a form. */
+struct channel_peer {
+    enum frame_form form;
+    unsigned loop;
+    void *peer; /* the loop's own struct */
+};
+
 struct channel {
     struct hub *hub;
     const struct config_namespace *ns;
@@ -41,8 +48,8 @@ struct channel {
     int64_t expired_at;    /* position at which a key was last dropped without a record of the log; INT64_MIN never */
     unsigned resumes;      /* reads of the broker under way for it */
 
-    uint64_t interest[FORM_COUNT]; /* bit per loop */
-    void **peers;                  /* [FORM_COUNT][LOOPS_MAX] of the loops' own structs; NULL before the first interest */
+    struct channel_peer *peers; /* ascending by form */
+    size_t peer_count;
 
     /* Publications since the last flush, in order. */
     struct publication **fresh;
@@ -68,14 +75,17 @@ void channel_number_by(struct channel *c, struct partition *origin);
 bool channel_is_newest_of_key(const struct channel *c, const struct publication *p);
 /* Forgets the history; it reaches back to `floor` from now on, or to the newest one that was in it. */
 void channel_drop_history(struct channel *c, int64_t floor);
+/* True when the loop did not want the form before. */
+bool channel_add_peer(struct channel *c, const struct channel_peer *peer);
+void channel_remove_peer(struct channel *c, enum frame_form form, unsigned loop);
 bool channel_wanted(const struct channel *c);
 /* Subscriptions on all loops. */
 size_t channel_clients(const struct channel *c);
 /* Frames what is fresh and hands it to the loops that want it. `now_ms` 0 ignores interval_ms. Returns false when it has
  * to wait for `flush_due_ms`. */
 bool channel_flush(struct channel *c, uint64_t now_ms);
-/* Sends a control message of the typed wire to all subscribers, in order with the publications. */
-void channel_notice(struct channel *c, uint32_t type, struct bytes json);
+/* Tells all subscribers, in order with the publications. */
+void channel_notice(struct channel *c, const struct frame_notice *n);
 /* Expires history and keys; returns true when nothing is left and nobody wants it. */
 bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms);
 

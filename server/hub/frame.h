@@ -43,7 +43,7 @@ enum frame_form {
     FORM_COUNT
 };
 
-/* How the channels wire frames a form; false for forms of other wires. */
+/* How the channels wire frames a form; false for forms of other wires and for items, which are not framed. */
 bool frame_form_style(enum frame_form form, struct channels_style *ret);
 
 struct frame_mark {
@@ -55,6 +55,7 @@ enum {
     FRAME_HAS_GEO = 1,
     FRAME_REMOVED = 2,    /* a tombstone */
     FRAME_JOIN_LEAVE = 4, /* a notice for those who asked for it */
+    FRAME_NOT_JSON = 8,   /* an empty frame in place of what this form cannot carry: its subscribers are closed with 3506 */
 };
 
 /* What filters, views and tables on a loop look at; not part of the bytes that are sent. */
@@ -72,6 +73,7 @@ struct frame_block {
     struct frame_mark *marks;
     struct frame_meta *metas; /* one a frame; NULL when no frame has anything to say */
     char *meta_bytes;
+    size_t meta_len;
     char *bytes;
 };
 
@@ -83,6 +85,9 @@ struct frame_channel {
     struct bytes name;
     uint32_t message_type;
     bool keyed; /* text frames name the key */
+    uint8_t shift;      /* what the channels wire adds to offsets: 1 where the broker counts from 0 */
+    bool epoch_is_news; /* the next publication says the epoch on the channels wire */
+    const char *epoch;
 };
 
 /* Collects frames; frame_builder_finish() freezes them. */
@@ -91,14 +96,22 @@ struct frame_builder {
     const struct frame_channel *channel;
     struct buf bytes;
     struct buf marks;
+    struct buf metas; /* empty before the first frame that has something to say */
+    struct buf meta_bytes;
     struct buf scratch;
     uint32_t count;
 };
 
+/* Said between publications. Not for pollers and others who only want publications. */
+struct frame_notice {
+    uint32_t type;     /* control message of the typed wire */
+    struct bytes json; /* its payload */
+    struct bytes info; /* of who joins or leaves, for the channels wire; data NULL: it does not hear of this */
+};
+
 void frame_builder_init(struct frame_builder *b, enum frame_form form, const struct frame_channel *channel);
-void frame_builder_add(struct frame_builder *b, const struct publication *p);
-/* A control message between publications (typed forms only): `json` is its payload. */
-void frame_builder_add_notice(struct frame_builder *b, uint32_t type, struct bytes json, int64_t offset);
+void frame_builder_add(struct frame_builder *b, struct publication *p);
+void frame_builder_add_notice(struct frame_builder *b, const struct frame_notice *n, int64_t offset);
 /* NULL when nothing was added. Leaves the builder empty. */
 struct frame_block *frame_builder_finish(struct frame_builder *b);
 

@@ -91,6 +91,22 @@ void presence_write(const struct presence *p, struct buf *out)
     buf_append_str(out, "]");
 }
 
+static void write_info(const struct presence_entry *e, struct buf *out)
+{
+    buf_append_str(out, "{\"client\":");
+    buf_append_json_string(out, bytes_of(e->session));
+    buf_append_str(out, ",\"user\":");
+    buf_append_json_string(out, bytes_of(e->user));
+    buf_append_str(out, "}");
+}
+
+void presence_write_info(const struct presence *p, const char *session, struct buf *out)
+{
+    const struct presence_entry *e = find(p, session);
+    if (e)
+        write_info(e, out);
+}
+
 void presence_write_map(const struct presence *p, struct buf *out)
 {
     const char *separator = "";
@@ -98,11 +114,8 @@ void presence_write_map(const struct presence *p, struct buf *out)
     for (struct presence_entry *e = p->entries; e; e = e->hh.next) {
         buf_append_str(out, separator);
         buf_append_json_string(out, bytes_of(e->session));
-        buf_append_str(out, ":{\"client\":");
-        buf_append_json_string(out, bytes_of(e->session));
-        buf_append_str(out, ",\"user\":");
-        buf_append_json_string(out, bytes_of(e->user));
-        buf_append_str(out, "}");
+        buf_append_str(out, ":");
+        write_info(e, out);
         separator = ",";
     }
     buf_append_str(out, "}");

@@ -20,6 +20,8 @@ bool presence_has(const struct presence *p, const char *session);
 void presence_leave(struct presence *p, const char *session);
 /* Appends `"session":..,"user":..,"name":..` of one that is there; the name only when it has one. */
 void presence_write_entry(const struct presence *p, const char *session, struct buf *out);
+/* Appends `{"client":..,"user":..}` of one that is there. */
+void presence_write_info(const struct presence *p, const char *session, struct buf *out);
 /* Appends `[{"session":..,"user":..},...]`. */
 void presence_write(const struct presence *p, struct buf *out);
 /* Appends `{"SESSION":{"client":..,"user":..},...}`, the shape of the server API. */

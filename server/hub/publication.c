@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "proto/json_scan.h"
+
 struct publication *publication_new(const struct publication_parts *parts)
 {
     struct publication *p = xmalloc(sizeof *p + parts->key.len + parts->tags.len + parts->payload.len);
@@ -35,4 +37,11 @@ void publication_unref(struct publication *p)
 {
     if (p && --p->refs == 0)
         free(p);
+}
+
+bool publication_is_json(struct publication *p)
+{
+    if (!p->is_json)
+        p->is_json = json_is_value(publication_payload(p), JSON_DEPTH_MAX) ? 1 : -1;
+    return p->is_json > 0;
 }

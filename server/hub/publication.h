@@ -16,6 +16,7 @@ struct publication {
     uint32_t payload_len;
     bool has_key;
     bool removed; /* tombstone: deletes the key, has no payload */
+    int8_t is_json; /* of the payload, once somebody asked: 1 yes, -1 no */
     char data[];  /* key, tags (a JSON object or nothing), payload */
 };
 
@@ -44,6 +45,9 @@ static inline struct bytes publication_payload(const struct publication *p)
 {
     return p->removed ? BYTES_NULL : (struct bytes){p->data + p->key_len + p->tags_len, p->payload_len};
 }
+
+/* The payload is one JSON value. */
+bool publication_is_json(struct publication *p);
 
 static inline size_t publication_size(const struct publication *p)
 {

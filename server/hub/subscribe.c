@@ -31,21 +31,10 @@ void hub_subscribe_free(struct hub_subscribe *s)
     free(s);
 }
 
-static bool set_interest(struct channel *c, const struct hub_subscribe *s)
-{
-    uint64_t bit = UINT64_C(1) << s->loop;
-    bool fresh = !(c->interest[s->form] & bit);
-    if (!c->peers)
-        c->peers = xcalloc((size_t)FORM_COUNT * LOOPS_MAX, sizeof *c->peers);
-    c->interest[s->form] |= bit;
-    c->peers[(size_t)s->form * LOOPS_MAX + s->loop] = s->peer;
-    return fresh;
-}
-
 /* Tells the others of one that is in the presence. */
 static void announce(struct channel *c, uint32_t type, const char *session)
 {
-    CLEANUP_BUF json = BUF_INIT;
+    CLEANUP_BUF json = BUF_INIT, info = BUF_INIT;
     if (!c->ns->join_leave || !presence_has(&c->presence, session))
         return;
     buf_append_str(&json, "{\"channel\":");
@@ -53,7 +42,8 @@ static void announce(struct channel *c, uint32_t type, const char *session)
     buf_append_str(&json, ",");
     presence_write_entry(&c->presence, session, &json);
     buf_append_str(&json, "}");
-    channel_notice(c, type, buf_bytes(&json));
+    presence_write_info(&c->presence, session, &info);
+    channel_notice(c, &(struct frame_notice){.type = type, .json = buf_bytes(&json), .info = buf_bytes(&info)});
 }
 
 /* The loops must have everything up to now before the answer, or the stream after it would overlap. */
@@ -66,7 +56,7 @@ void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_b
     s->publications = block ? block->count : 0;
     s->position = channel_position(c);
     memcpy(s->ret_epoch, c->epoch, sizeof s->ret_epoch);
-    s->fresh = set_interest(c, s);
+    s->fresh = channel_add_peer(c, &(struct channel_peer){.form = s->form, .loop = s->loop, .peer = s->peer});
     c->used_ms = clock_mono_ms();
     if (s->has_position) {
         metric_add(M_RECOVERIES, 1);
@@ -112,7 +102,7 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
     struct frame_builder builder;
     frame_builder_init(&builder, s->form, &c->frame);
     for (size_t i = history_after(&c->history, s->offset); i < c->history.count; i++) {
-        const struct publication *p = history_get(&c->history, i);
+        struct publication *p = history_get(&c->history, i);
         if (!s->conflate || channel_is_newest_of_key(c, p))
             frame_builder_add(&builder, p);
     }
@@ -185,7 +175,7 @@ static void run_detach(struct hub *hub, struct hub_call *call)
     struct hub_detach *d = (struct hub_detach *)call;
     struct channel *c = hub_channel_find(hub, bytes_of(d->channel));
     if (c)
-        c->interest[d->form] &= ~(UINT64_C(1) << d->loop);
+        channel_remove_peer(c, d->form, d->loop);
     hub_call_finish(call);
 }
 

@@ -31,15 +31,25 @@ struct loop_channel *loop_channel_get(struct loop *l, struct bytes name, enum cr
     return c;
 }
 
+struct channel_form *channel_form_find(const struct loop_channel *c, enum frame_form form)
+{
+    struct channel_form *f = c->forms;
+    while (f && f->form != form)
+        f = f->sibling;
+    return f;
+}
+
 struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form form)
 {
-    struct channel_form *f = &c->forms[form];
-    if (!f->channel) {
-        f->channel = c;
-        f->form = form;
-        f->idle_since_ms = clock_mono_ms();
-        frame_log_init(&f->log, (size_t)c->loop->engine->config->limits.frame_log_bytes, -1);
-    }
+    struct channel_form *f = channel_form_find(c, form);
+    if (f)
+        return f;
+    f = xcalloc(1, sizeof *f);
+    f->channel = c;
+    f->form = form;
+    f->idle_since_ms = clock_mono_ms();
+    frame_log_init(&f->log, (size_t)c->loop->engine->config->limits.frame_log_bytes, -1);
+    LL_PREPEND2(c->forms, f, sibling);
     return f;
 }
 
@@ -90,8 +100,8 @@ static void run_waiters(struct channel_form *f)
 void loop_channels_end_waiting(struct loop *l)
 {
     for (struct loop_channel *c = l->channels; c; c = c->hh.next)
-        for (int i = 0; i < FORM_COUNT; i++)
-            run_waiters(&c->forms[i]);
+        for (struct channel_form *f = c->forms; f; f = f->sibling)
+            run_waiters(f);
 }
 
 void channel_form_on_block(void *peer, struct frame_block *block)
@@ -468,8 +478,6 @@ static void detach(struct channel_form *f)
 
 static bool sweep_form(struct channel_form *f, uint64_t now_ms)
 {
-    if (!f->channel)
-        return true;
     if (f->count || f->calls || f->waiters || f->dirty || f->passing)
         return false;
     if (!f->attached)
@@ -482,9 +490,12 @@ static bool sweep_form(struct channel_form *f, uint64_t now_ms)
 static void loop_channel_free(struct loop_channel *c)
 {
     HASH_DEL(c->loop->channels, c);
-    for (int i = 0; i < FORM_COUNT; i++) {
-        frame_log_done(&c->forms[i].log);
-        free(c->forms[i].subscriptions);
+    while (c->forms) {
+        struct channel_form *f = c->forms;
+        c->forms = f->sibling;
+        frame_log_done(&f->log);
+        free(f->subscriptions);
+        free(f);
     }
     free(c->name);
     free(c);
@@ -496,8 +507,8 @@ void loop_channels_sweep(struct loop *l, uint64_t now_ms)
     HASH_ITER(hh, l->channels, c, next)
     {
         bool unused = true;
-        for (int i = 0; i < FORM_COUNT; i++)
-            unused &= sweep_form(&c->forms[i], now_ms);
+        for (struct channel_form *f = c->forms; f; f = f->sibling)
+            unused &= sweep_form(f, now_ms);
         if (unused)
             loop_channel_free(c);
     }

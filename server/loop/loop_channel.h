@@ -17,7 +17,8 @@ struct session;
 struct subscription;
 
 struct channel_form {
-    struct loop_channel *channel; /* NULL: never used */
+    struct loop_channel *channel;
+    struct channel_form *sibling; /* next form of the channel */
     enum frame_form form;
     bool attached;       /* blocks come in */
     bool detaching;      /* the hub has been told to stop */
@@ -44,7 +45,7 @@ struct loop_channel {
     size_t name_len;
     const struct config_namespace *ns;
     char epoch[CHANNEL_EPOCH_SIZE];
-    struct channel_form forms[FORM_COUNT];
+    struct channel_form *forms; /* those that were ever wanted */
     UT_hash_handle hh;
 };
 
@@ -83,6 +84,8 @@ struct poll_waiter {
 
 /* The channel on this loop, made if need be; NULL when its name or namespace is not allowed. */
 struct loop_channel *loop_channel_get(struct loop *l, struct bytes name, enum crier_error *ret_error);
+/* NULL when it was never wanted. */
+struct channel_form *channel_form_find(const struct loop_channel *c, enum frame_form form);
 /* The form, not necessarily attached yet. */
 struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form form);
 /* Any thread. */

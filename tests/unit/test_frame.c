@@ -105,7 +105,7 @@ static void a_block_marks_each_frame_and_notices_repeat_the_offset(void **state)
     struct publication *p = publication_new(&parts);
     frame_builder_init(&b, FORM_TYPED_BINARY, &channel);
     frame_builder_add(&b, p);
-    frame_builder_add_notice(&b, TYPED_JOIN, BYTES_LIT("{}"), 5);
+    frame_builder_add_notice(&b, &(struct frame_notice){.type = TYPED_JOIN, .json = BYTES_LIT("{}")}, 5);
     struct frame_block *block = frame_builder_finish(&b);
     assert_int_equal(block->count, 2);
     assert_int_equal(block->marks[1].offset, 5);
@@ -114,7 +114,7 @@ static void a_block_marks_each_frame_and_notices_repeat_the_offset(void **state)
     frame_block_unref(block);
     publication_unref(p);
     frame_builder_init(&b, FORM_POLL, &channel);
-    frame_builder_add_notice(&b, TYPED_JOIN, BYTES_LIT("{}"), 5);
+    frame_builder_add_notice(&b, &(struct frame_notice){.type = TYPED_JOIN, .json = BYTES_LIT("{}")}, 5);
     assert_null(frame_builder_finish(&b));
 }
 
