@@ -142,6 +142,8 @@ struct config_namespace {
 struct config_source {
     char *bridge, *topic, *group, *channel, *dead_letter; /* group and dead_letter "" : none */
     char *key;                                            /* template; "" : the record's key */
+    char *latitude, *longitude; /* templates of degrees; "" : the publication has no place */
+    char *transform;            /* of a module; "" none */
     enum source_mode mode;
     enum source_from from;
     int64_t from_ms;            /* FROM_TIME: wall clock milliseconds */

@@ -168,6 +168,17 @@ static void check_groups(struct config_loader *l)
         check_group(l, "relay", i, c->relays[i].mode, c->relays[i].group);
 }
 
+static void check_places(struct config_loader *l)
+{
+    const struct config *c = l->config;
+    for (size_t i = 0; i < c->source_count; i++) {
+        const struct config_source *s = &c->sources[i];
+        if (s->latitude && s->longitude && !*s->latitude != !*s->longitude)
+            config_fault(l, place(l, "source", i, *s->latitude ? "longitude" : "latitude"),
+                         "missing, allowed: a template, because the other coordinate has one");
+    }
+}
+
 /* A channel has the broker's offsets when one partition feeds it; a key lives in one partition. */
 static void note_numbering(struct config_loader *l)
 {
@@ -205,6 +216,7 @@ void config_check(struct config_loader *l)
     check_bridge_names(l, &bridges);
     check_channels(l, &namespaces);
     check_groups(l);
+    check_places(l);
     config_check_namespaces(l);
     check_limits(l);
     note_numbering(l);

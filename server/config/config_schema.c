@@ -260,6 +260,9 @@ static const struct config_key source_keys[] = {
     TEMPLATE(channel, NULL, OF_RECORD, "channel that a record goes to"),
     TEMPLATE(key, "\"\"", OF_RECORD, "key of the publication; empty: the record's key"),
     OPTIONS(tags, tag_count, OF_RECORD, "tags of the publication, each value a template; for filters"),
+    TEMPLATE(latitude, "\"\"", OF_RECORD, "where the publication is, in degrees; for filters by place"),
+    TEMPLATE(longitude, "\"\"", OF_RECORD, "the same; both or none"),
+    TEXT(transform, "\"\"", "code of a module that decides what a record becomes; empty: the templates alone"),
     TEXT(dead_letter, "\"\"", "topic of the same bridge for records that cannot be used; empty: they are counted only"),
     NUMBER(INT, qos, "1", 0, 2, "MQTT: quality of service of the subscription"),
 };

@@ -11,6 +11,7 @@
 #include "hub/relay.h"
 #include "hub/resume.h"
 #include "hub/source.h"
+#include "hub/transform.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 
@@ -216,6 +217,7 @@ static void on_sweep(uv_timer_t *timer)
     uint64_t now = clock_mono_ms();
 
     watch_backlog(hub);
+    transforms_tick(now);
     hub_retry_waiting(hub);
     if (now >= hub->channel_sweep_ms) {
         hub->channel_sweep_ms = now + CHANNEL_SWEEP_MS;

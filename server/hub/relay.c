@@ -8,6 +8,7 @@
 #include "hub/headers.h"
 #include "hub/hub.h"
 #include "hub/publish.h"
+#include "hub/transform.h"
 #include "util/template.h"
 
 #define WINDOW_HIGH 10000 /* records under way before upstream waits */
@@ -156,8 +157,11 @@ static struct transfer *new_transfer(struct relay *r, const struct bridge_record
     t->has_payload = record->payload.data != NULL;
     buf_append_bytes(&t->payload, record->payload);
     buf_append_bytes(&t->source_topic, record->topic);
-    if (bridge_instance_can(r->to, BRIDGE_HEADERS))
+    if (bridge_instance_can(r->to, BRIDGE_HEADERS)) {
         header_list_add_record(&t->headers, record);
+        if (!record_header(record, BYTES_LIT(ORIGIN_TOPIC_HEADER)).data)
+            header_list_add(&t->headers, BYTES_LIT(ORIGIN_TOPIC_HEADER), record->topic);
+    }
     return t;
 }
 

@@ -1,6 +1,7 @@
 #include "source.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -132,29 +133,73 @@ static void build_tags(struct source *s, const struct template_input *in, struct
         buf_append_str(out, "}");
 }
 
-static struct publication *make_publication(struct source *s, const struct template_input *in,
-                                            const struct bridge_record *r, int64_t offset)
+/* Degrees of a template that stands for a number; false when the record has none. */
+static bool read_degrees(const struct template *t, const struct template_input *in, double bound, int32_t *ret_e6)
 {
-    CLEANUP_BUF tags = BUF_INIT;
-    CLEANUP_BUF key = BUF_INIT;
-    struct publication_parts parts = {
-        .offset = offset, .time_ms = r->time_ms ? r->time_ms : clock_wall_ms(), .key = r->key, .payload = r->payload};
+    CLEANUP_BUF text = BUF_INIT;
+    char *end;
+    if (template_expand(t, in, &text) < 0 || text.len == 0)
+        return false;
+    buf_append(&text, "", 1);
+    double degrees = strtod(text.data, &end);
+    if (*end || !(degrees >= -bound && degrees <= bound))
+        return false;
+    *ret_e6 = (int32_t)lround(degrees * 1e6);
+    return true;
+}
 
+/* What the source's templates say of a record, and then its transform. The views are into `s->scratch` and `tags`, `key`
+ * or into the record. */
+static enum transform_verdict map_record(struct source *s, const struct bridge_record *r, bool pure,
+                                         struct transform_result *out, struct buf *key, struct buf *tags,
+                                         const char **ret_reason)
+{
+    const struct template_input in = record_template_input(r);
+    *out = (struct transform_result){.key = r->key, .payload = r->payload};
+    s->scratch.len = 0;
+    if (template_expand(s->channel, &in, &s->scratch) < 0 && !s->transform) {
+        *ret_reason = "the record lacks a field of the channel template";
+        return TRANSFORM_REFUSE;
+    }
+    out->channel = buf_bytes(&s->scratch);
+    if (s->key && template_expand(s->key, &in, key) == 0)
+        out->key = buf_bytes(key);
+    if (s->latitude)
+        out->has_geo = read_degrees(s->latitude, &in, 90, &out->latitude_e6) &&
+                       read_degrees(s->longitude, &in, 180, &out->longitude_e6);
     if (s->config->tag_count || r->header_count)
-        build_tags(s, in, &tags);
-    parts.tags = buf_bytes(&tags);
-    if (s->key && template_expand(s->key, in, &key) == 0)
-        parts.key = buf_bytes(&key);
+        build_tags(s, &in, tags);
+    out->tags = buf_bytes(tags);
+    if (!s->transform)
+        return TRANSFORM_TAKE;
+    struct bytes origin = record_header(r, BYTES_LIT(ORIGIN_TOPIC_HEADER));
+    const struct transform_record record = {
+        .record = r, .topic = origin.data ? origin : r->topic, .replay = !s->caught_up, .pure = pure};
+    return s->transform->fn(s->transform->arg, &record, out, ret_reason);
+}
+
+static struct publication *make_publication(const struct transform_result *m, const struct bridge_record *r,
+                                            int64_t offset)
+{
+    const struct publication_parts parts = {
+        .offset = offset,
+        .time_ms = r->time_ms ? r->time_ms : clock_wall_ms(),
+        .key = m->key,
+        .tags = m->tags,
+        .payload = m->payload,
+    };
     return publication_new(&parts);
 }
 
 int source_map_for(struct source *s, const struct bridge_record *r, struct bytes channel, struct publication **ret)
 {
-    const struct template_input in = record_template_input(r);
-    s->scratch.len = 0;
-    if (template_expand(s->channel, &in, &s->scratch) < 0 || !bytes_eq(buf_bytes(&s->scratch), channel))
+    CLEANUP_BUF key = BUF_INIT;
+    CLEANUP_BUF tags = BUF_INIT;
+    struct transform_result mapped;
+    const char *reason;
+    if (map_record(s, r, true, &mapped, &key, &tags, &reason) != TRANSFORM_TAKE || !bytes_eq(mapped.channel, channel))
         return -ENOENT;
-    *ret = make_publication(s, &in, r, r->offset);
+    *ret = make_publication(&mapped, r, r->offset);
     return 0;
 }
 
@@ -192,26 +237,27 @@ static int64_t number_record(struct source *s, struct channel *c, struct partiti
 static enum crier_error accept_record(struct source *s, struct partition *p, const struct bridge_record *r,
                                       const char **ret_reason)
 {
-    const struct template_input in = record_template_input(r);
+    CLEANUP_BUF key = BUF_INIT;
+    CLEANUP_BUF tags = BUF_INIT;
+    struct transform_result mapped;
     enum crier_error error;
 
-    s->scratch.len = 0;
-    if (template_expand(s->channel, &in, &s->scratch) < 0) {
-        *ret_reason = "the record lacks a field of the channel template";
-        return CRIER_ERR_BAD_REQUEST;
-    }
-    struct channel *c = hub_channel(s->hub, buf_bytes(&s->scratch), &error);
+    enum transform_verdict verdict = map_record(s, r, false, &mapped, &key, &tags, ret_reason);
+    s->dropped += verdict == TRANSFORM_DROP;
+    if (verdict != TRANSFORM_TAKE)
+        return verdict == TRANSFORM_DROP ? CRIER_OK : CRIER_ERR_BAD_REQUEST;
+    struct channel *c = hub_channel(s->hub, mapped.channel, &error);
     if (!c) {
         *ret_reason = error == CRIER_ERR_LIMIT_EXCEEDED  ? "too many channels"
                       : error == CRIER_ERR_BAD_REQUEST ? "the channel template gives no valid name"
                                                        : "the channel's namespace is not configured";
         return error;
     }
-    if (!r->payload.data && !r->key.data) {
+    if (!mapped.payload.data && !mapped.key.data) {
         *ret_reason = "neither payload nor key";
         return CRIER_ERR_BAD_REQUEST;
     }
-    struct publication *publication = make_publication(s, &in, r, number_record(s, c, p, r));
+    struct publication *publication = make_publication(&mapped, r, number_record(s, c, p, r));
     channel_append(c, publication);
     if (r->header_count)
         publish_note_stored(s->hub, c, record_header(r, BYTES_LIT(PUBLISH_ID_HEADER)), r->partition, r->offset);
@@ -301,6 +347,27 @@ static void on_caught_up(struct bridge_consumer *consumer)
 
 /* ---- life ---- */
 
+static int init_geo(struct source *s, unsigned fields, char *error, size_t error_size)
+{
+    if (!*s->config->latitude)
+        return 0;
+    s->latitude = template_parse(s->config->latitude, fields, error, error_size);
+    s->longitude = template_parse(s->config->longitude, fields, error, error_size);
+    return s->latitude && s->longitude ? 0 : -EINVAL;
+}
+
+static int init_transform(struct source *s, char *error, size_t error_size)
+{
+    if (!*s->config->transform)
+        return 0;
+    s->transform = transform_find(s->config->transform);
+    if (s->transform)
+        return 0;
+    snprintf(error, error_size, "%s:%d source \"%s\": no module has a transform named \"%s\"", s->hub->config->path,
+             s->config->line, s->config->topic, s->config->transform);
+    return -EINVAL;
+}
+
 int source_init(struct source *s, struct hub *hub, const struct config_source *config, char *error, size_t error_size)
 {
     const unsigned fields = TEMPLATE_TOPIC | TEMPLATE_KEY | TEMPLATE_PAYLOAD | TEMPLATE_HEADER | TEMPLATE_PARTITION;
@@ -319,7 +386,7 @@ int source_init(struct source *s, struct hub *hub, const struct config_source *c
     for (size_t i = 0; i < config->tag_count; i++)
         if (!(s->tags[i] = template_parse(config->tags[i].value, fields, error, error_size)))
             return -EINVAL;
-    return 0;
+    return init_geo(s, fields, error, error_size) < 0 ? -EINVAL : init_transform(s, error, error_size);
 }
 
 void source_done(struct source *s)
@@ -328,6 +395,8 @@ void source_done(struct source *s)
         drop_partition(s, s->partitions);
     template_free(s->channel);
     template_free(s->key);
+    template_free(s->latitude);
+    template_free(s->longitude);
     for (size_t i = 0; s->tags && i < s->config->tag_count; i++)
         template_free(s->tags[i]);
     free(s->tags);

@@ -10,6 +10,7 @@
 #include "bridges/bridge.h"
 #include "hub/bridge_instance.h"
 #include "hub/channel.h"
+#include "hub/transform.h"
 #include "util/template.h"
 
 struct hub;
@@ -36,6 +37,8 @@ struct source {
     const struct config_source *config;
     struct template *channel, *key;
     struct template **tags;
+    struct template *latitude, *longitude; /* both or none */
+    const struct transform *transform;     /* NULL none */
     struct bridge_source_sub *sub;
     struct partition *partitions; /* hash by epoch */
     struct partition *recent;     /* of the last record: records of one partition come in runs */
@@ -44,7 +47,7 @@ struct source {
     size_t dead_pending;    /* dead letters not yet stored */
     struct letter *letters; /* those of them that wait for another try */
     bool caught_up;
-    uint64_t records, failed;
+    uint64_t records, failed, dropped;
     struct buf scratch; /* channel name of the record at hand */
 };
 

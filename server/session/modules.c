@@ -188,6 +188,7 @@ void modules_done(struct modules *m)
         HASH_DEL(m->schemas, s);
         free(s);
     }
+    module_transforms_done(m);
     for (size_t i = 0; i < m->route_count; i++) {
         free(m->routes[i].method);
         free(m->routes[i].pattern);

@@ -47,6 +47,18 @@ struct module_hook {
     } fn;
 };
 
+struct module_transform {
+    struct crier *module;
+    crier_transform_fn fn;
+    void *arg;
+};
+
+struct module_ticker {
+    struct crier *module;
+    void (*fn)(void *arg);
+    void *arg;
+};
+
 struct module_route {
     struct crier *module;
     char *method, *pattern;
@@ -62,6 +74,9 @@ struct modules {
     struct schema *schemas;
     struct module_hook *connect, *open, *disconnect;
     size_t connect_count, open_count, disconnect_count;
+    struct module_transform **transforms;
+    struct module_ticker **tickers;
+    size_t transform_count, ticker_count;
     struct module_route *routes;
     size_t route_count;
 };
@@ -76,6 +91,8 @@ void modules_enter(struct crier *module);
 /* On each loop thread before it runs: where callbacks of crier_publish() come back. */
 struct loop;
 void modules_enter_loop(struct loop *l);
+/* What modules registered for the hub; module_transforms.c. */
+void module_transforms_done(struct modules *m);
 void module_route_serve(struct http_request *r, void *arg);
 
 #endif

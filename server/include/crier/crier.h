@@ -83,6 +83,47 @@ CRIER_EXPORT void crier_on_connect(struct crier *c, crier_connect_fn fn, void *a
 CRIER_EXPORT void crier_on_open(struct crier *c, crier_session_fn fn, void *arg);
 CRIER_EXPORT void crier_on_disconnect(struct crier *c, crier_disconnect_fn fn, void *arg);
 
+/* ---- source transforms: code that decides what a broker's record becomes ---- */
+
+struct crier_record { /* borrowed during the call */
+    struct crier_bytes topic;        /* the original one where a relay moved the record */
+    struct crier_bytes key, payload; /* data NULL: no key; a tombstone */
+    int32_t partition;
+    int64_t offset;  /* -1 where the broker has none */
+    int64_t time_ms; /* of the record; 0 unknown */
+    bool replay;     /* part of the history that is read at start: rebuild state, nothing new happens */
+    bool pure;       /* read again for a client's resume: answer from the record alone, change nothing */
+    struct crier_bytes (*header)(const struct crier_record *r, const char *name); /* data NULL when absent */
+    const void *impl;
+};
+
+/* Preset by the templates of the [[source]]; what it points to has to hold until the next call of the transform. */
+struct crier_mapping {
+    struct crier_bytes channel, key;
+    struct crier_bytes tags;    /* JSON object of strings, or empty */
+    struct crier_bytes payload; /* data NULL: a tombstone */
+    bool has_geo;
+    int32_t latitude_e6, longitude_e6; /* degrees * 1e6 */
+};
+
+enum crier_verdict {
+    CRIER_TAKE,   /* publish the mapping */
+    CRIER_DROP,   /* nothing to publish; the record is done */
+    CRIER_REFUSE, /* a bad record: counted, and to the source's dead letters with `ret_reason`, which is static text */
+};
+
+/* Hub thread: all transforms of a server run one after the other, in the order of the records. Must not block. */
+typedef enum crier_verdict (*crier_transform_fn)(const struct crier_record *r, struct crier_mapping *m,
+                                                 const char **ret_reason, void *arg);
+/* For [[source]] transform = "NAME". -EEXIST when the name is taken. */
+CRIER_EXPORT int crier_transform(struct crier *c, const char *name, crier_transform_fn fn, void *arg);
+/* Calls `fn` on the hub thread every `period_ms` (to 200 ms exactly). */
+CRIER_EXPORT void crier_every(struct crier *c, unsigned period_ms, void (*fn)(void *arg), void *arg);
+/* Inside a transform or crier_every(): publishes on a channel that this node keeps itself, at once. Of `p` channel, key
+ * and payload count. False when a broker feeds the channel, or its name is not allowed. */
+struct crier_publication;
+CRIER_EXPORT bool crier_keep(struct crier *c, const struct crier_publication *p);
+
 /* Key of the module's own [[module]] table, as text; NULL when not given. */
 CRIER_EXPORT const char *crier_module_option(struct crier *c, const char *key);
 /* Reports why the module cannot start; names the line of its [[module]] table. */
