@@ -49,6 +49,7 @@ void channel_free(struct channel *c)
     history_done(&c->history);
     keyed_done(&c->keyed);
     presence_done(&c->presence);
+    version_done(&c->version);
     free(c->peers);
     free((char *)c->frame.name.data);
     free(c);
@@ -167,16 +168,23 @@ static void respect_memory_bound(struct channel *c)
     }
 }
 
-void channel_append(struct channel *c, struct publication *p)
+static void keep(struct channel *c, struct publication *p)
 {
     int64_t before = memory_of(c);
-
     c->top = p->offset;
-    c->publications++;
     history_append(&c->history, p, (size_t)c->ns->history);
     if (c->ns->keyed)
         keyed_put(&c->keyed, p);
+    if (!c->ns->keyed || !p->has_key)
+        version_set(&c->version, p->version, publication_version_epoch(p));
     note_memory(c, before);
+}
+
+void channel_append(struct channel *c, struct publication *p)
+{
+    c->publications++;
+    if (!p->unnumbered)
+        keep(c, p);
     metric_add(M_PUBLICATIONS, 1);
     if (channel_wanted(c)) {
         push_fresh(c, p);

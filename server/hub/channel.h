@@ -12,6 +12,7 @@
 #include "hub/history.h"
 #include "hub/keyed.h"
 #include "hub/presence.h"
+#include "hub/version.h"
 
 #define CHANNEL_EPOCH_SIZE 24
 #define LOOPS_MAX 64
@@ -43,6 +44,7 @@ struct channel {
     struct history history;
     struct keyed keyed;
     struct presence presence;
+    struct version version; /* that its publisher gave last, where it has no keys */
     uint64_t publications; /* ever, for metrics */
     uint64_t used_ms;      /* monotonic time of the last publication or request */
     int64_t expired_at;    /* position at which a key was last dropped without a record of the log; INT64_MIN never */

@@ -62,7 +62,7 @@ uint8_t frame_typed_append(struct frame_builder *b, struct publication *p)
     const struct typed_envelope e = {.type = b->channel->message_type,
                                      .id = BYTES_NULL,
                                      .channel = b->channel->name,
-                                     .offset = p->offset,
+                                     .offset = p->unnumbered ? -1 : p->offset,
                                      .key = b->channel->keyed ? publication_key(p) : BYTES_NULL};
     frame_append_typed(&b->bytes, b->form, &e, payload, BYTES_NULL);
     return 0;

@@ -6,6 +6,7 @@
 
 struct keyed_entry {
     struct publication *publication; /* holds the hash key, too */
+    struct version version;          /* a publication without one leaves it */
     struct keyed_entry *prev, *next;
     UT_hash_handle hh;
 };
@@ -24,12 +25,19 @@ static void detach(struct keyed *k, struct keyed_entry *e)
     publication_unref(e->publication);
 }
 
+static void entry_free(struct keyed_entry *e)
+{
+    if (e)
+        version_done(&e->version);
+    free(e);
+}
+
 void keyed_done(struct keyed *k)
 {
     while (k->list) {
         struct keyed_entry *e = k->list;
         detach(k, e);
-        free(e);
+        entry_free(e);
     }
 }
 
@@ -44,12 +52,13 @@ void keyed_put(struct keyed *k, struct publication *p)
     if (e)
         detach(k, e);
     if (p->removed) {
-        free(e);
+        entry_free(e);
         return;
     }
     if (!e)
         e = xcalloc(1, sizeof *e);
     e->publication = publication_ref(p);
+    version_set(&e->version, p->version, publication_version_epoch(p));
     HASH_ADD_KEYPTR(hh, k->by_key, publication_key(p).data, key.len, e);
     DL_APPEND(k->list, e);
     k->count++;
@@ -61,6 +70,13 @@ struct publication *keyed_find(const struct keyed *k, struct bytes key)
     struct keyed_entry *e;
     HASH_FIND(hh, k->by_key, key.data, key.len, e);
     return e ? e->publication : NULL;
+}
+
+const struct version *keyed_version(const struct keyed *k, struct bytes key)
+{
+    struct keyed_entry *e;
+    HASH_FIND(hh, k->by_key, key.data, key.len, e);
+    return e ? &e->version : NULL;
 }
 
 struct publication *keyed_oldest(const struct keyed *k)

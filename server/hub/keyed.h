@@ -5,6 +5,7 @@
 #define CRIER_HUB_KEYED_H
 
 #include "publication.h"
+#include "version.h"
 
 struct keyed_entry;
 
@@ -21,6 +22,8 @@ void keyed_done(struct keyed *k);
 void keyed_put(struct keyed *k, struct publication *p);
 /* Newest publication of a key, NULL when it has none. */
 struct publication *keyed_find(const struct keyed *k, struct bytes key);
+/* Version of a key that it had with its newest publication or one before; NULL when it is not there. */
+const struct version *keyed_version(const struct keyed *k, struct bytes key);
 /* The entry that was changed longest ago, NULL when empty. */
 struct publication *keyed_oldest(const struct keyed *k);
 /* Calls `fn` for each entry above `offset`, ascending. */

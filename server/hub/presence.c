@@ -3,18 +3,18 @@
 #include <stdlib.h>
 #include <uthash.h>
 
+#include "hub/tags.h"
+
 struct presence_entry {
     UT_hash_handle hh;
-    char *user, *name;
-    char session[];
+    struct presence_client client; /* its strings lie in `text` */
+    char text[];
 };
 
 static void remove_entry(struct presence *p, struct presence_entry *e)
 {
     HASH_DEL(p->entries, e);
     p->count--;
-    free(e->user);
-    free(e->name);
     free(e);
 }
 
@@ -32,16 +32,37 @@ static struct presence_entry *find(const struct presence *p, const char *session
     return e;
 }
 
-bool presence_join(struct presence *p, const char *session, const char *user, const char *name)
+static size_t size_of(const char *s)
 {
-    size_t len = strlen(session);
-    if (find(p, session))
+    return s ? strlen(s) + 1 : 0;
+}
+
+static const char *copy_to(char **at, const char *s)
+{
+    size_t size = size_of(s);
+    if (!s)
+        return NULL;
+    char *copy = memcpy(*at, s, size);
+    *at += size;
+    return copy;
+}
+
+bool presence_join(struct presence *p, const struct presence_client *client)
+{
+    if (find(p, client->session))
         return false;
-    struct presence_entry *e = xcalloc(1, sizeof *e + len + 1);
-    memcpy(e->session, session, len);
-    e->user = xstrdup(user);
-    e->name = xstrdup(name);
-    HASH_ADD_KEYPTR(hh, p->entries, e->session, len, e);
+    struct presence_entry *e = xcalloc(1, sizeof *e + size_of(client->session) + size_of(client->user) +
+                                              size_of(client->name) + size_of(client->conn_info) +
+                                              size_of(client->chan_info));
+    char *at = e->text;
+    e->client = (struct presence_client){
+        .session = copy_to(&at, client->session),
+        .user = copy_to(&at, client->user),
+        .name = copy_to(&at, client->name),
+        .conn_info = copy_to(&at, client->conn_info),
+        .chan_info = copy_to(&at, client->chan_info),
+    };
+    HASH_ADD_KEYPTR(hh, p->entries, e->client.session, strlen(e->client.session), e);
     p->count++;
     return true;
 }
@@ -51,6 +72,12 @@ bool presence_has(const struct presence *p, const char *session)
     return find(p, session) != NULL;
 }
 
+const struct presence_client *presence_find(const struct presence *p, const char *session)
+{
+    const struct presence_entry *e = find(p, session);
+    return e ? &e->client : NULL;
+}
+
 void presence_leave(struct presence *p, const char *session)
 {
     struct presence_entry *e = find(p, session);
@@ -58,15 +85,15 @@ void presence_leave(struct presence *p, const char *session)
         remove_entry(p, e);
 }
 
-static void write_entry(const struct presence_entry *e, struct buf *out)
+static void write_entry(const struct presence_client *c, struct buf *out)
 {
     buf_append_str(out, "\"session\":");
-    buf_append_json_string(out, bytes_of(e->session));
+    buf_append_json_string(out, bytes_of(c->session));
     buf_append_str(out, ",\"user\":");
-    buf_append_json_string(out, bytes_of(e->user));
-    if (e->name) {
+    buf_append_json_string(out, bytes_of(c->user ? c->user : ""));
+    if (c->name) {
         buf_append_str(out, ",\"name\":");
-        buf_append_json_string(out, bytes_of(e->name));
+        buf_append_json_string(out, bytes_of(c->name));
     }
 }
 
@@ -74,7 +101,31 @@ void presence_write_entry(const struct presence *p, const char *session, struct 
 {
     const struct presence_entry *e = find(p, session);
     if (e)
-        write_entry(e, out);
+        write_entry(&e->client, out);
+}
+
+static void write_info(const struct presence_client *client, struct buf *out)
+{
+    buf_append_str(out, "{\"user\":");
+    buf_append_json_string(out, bytes_of(client->user ? client->user : ""));
+    buf_append_str(out, ",\"client\":");
+    buf_append_json_string(out, bytes_of(client->session));
+    if (client->conn_info) {
+        buf_append_str(out, ",\"conn_info\":");
+        json_append_line(out, bytes_of(client->conn_info));
+    }
+    if (client->chan_info) {
+        buf_append_str(out, ",\"chan_info\":");
+        json_append_line(out, bytes_of(client->chan_info));
+    }
+    buf_append_str(out, "}");
+}
+
+void presence_write_info(const struct presence *p, const char *session, struct buf *out)
+{
+    const struct presence_entry *e = find(p, session);
+    if (e)
+        write_info(&e->client, out);
 }
 
 void presence_write(const struct presence *p, struct buf *out)
@@ -84,27 +135,11 @@ void presence_write(const struct presence *p, struct buf *out)
     for (struct presence_entry *e = p->entries; e; e = e->hh.next) {
         buf_append_str(out, separator);
         buf_append_str(out, "{");
-        write_entry(e, out);
+        write_entry(&e->client, out);
         buf_append_str(out, "}");
         separator = ",";
     }
     buf_append_str(out, "]");
-}
-
-static void write_info(const struct presence_entry *e, struct buf *out)
-{
-    buf_append_str(out, "{\"client\":");
-    buf_append_json_string(out, bytes_of(e->session));
-    buf_append_str(out, ",\"user\":");
-    buf_append_json_string(out, bytes_of(e->user));
-    buf_append_str(out, "}");
-}
-
-void presence_write_info(const struct presence *p, const char *session, struct buf *out)
-{
-    const struct presence_entry *e = find(p, session);
-    if (e)
-        write_info(e, out);
 }
 
 void presence_write_map(const struct presence *p, struct buf *out)
@@ -113,9 +148,9 @@ void presence_write_map(const struct presence *p, struct buf *out)
     buf_append_str(out, "{");
     for (struct presence_entry *e = p->entries; e; e = e->hh.next) {
         buf_append_str(out, separator);
-        buf_append_json_string(out, bytes_of(e->session));
+        buf_append_json_string(out, bytes_of(e->client.session));
         buf_append_str(out, ":");
-        write_info(e, out);
+        write_info(&e->client, out);
         separator = ",";
     }
     buf_append_str(out, "}");
@@ -123,15 +158,15 @@ void presence_write_map(const struct presence *p, struct buf *out)
 
 static int compare_users(const void *a, const void *b)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 size_t presence_users(const struct presence *p)
 {
     size_t n = 0, distinct = 0;
-    char **users = xmalloc(p->count * sizeof *users);
+    const char **users = xmalloc((p->count + 1) * sizeof *users);
     for (struct presence_entry *e = p->entries; e; e = e->hh.next)
-        users[n++] = e->user;
+        users[n++] = e->client.user ? e->client.user : "";
     qsort(users, n, sizeof *users, compare_users);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || strcmp(users[i - 1], users[i]) != 0)

@@ -6,6 +6,13 @@
 
 #include "util/bytes.h"
 
+/* One of them, as views: presence keeps copies. */
+struct presence_client {
+    const char *session, *user;
+    const char *name;                  /* shown on the typed wire; NULL none */
+    const char *conn_info, *chan_info; /* raw JSON; NULL none */
+};
+
 struct presence_entry;
 
 struct presence {
@@ -14,17 +21,20 @@ struct presence {
 };
 
 void presence_done(struct presence *p);
-/* True when the session was not there before. `name` may be NULL. */
-bool presence_join(struct presence *p, const char *session, const char *user, const char *name);
+/* True when the session was not there before. */
+bool presence_join(struct presence *p, const struct presence_client *client);
 bool presence_has(const struct presence *p, const char *session);
+/* NULL when it is not there; good until it leaves. */
+const struct presence_client *presence_find(const struct presence *p, const char *session);
 void presence_leave(struct presence *p, const char *session);
 /* Appends `"session":..,"user":..,"name":..` of one that is there; the name only when it has one. */
 void presence_write_entry(const struct presence *p, const char *session, struct buf *out);
-/* Appends `{"client":..,"user":..}` of one that is there. */
+/* Appends `{"user":..,"client":..,"conn_info":..,"chan_info":..}` of one that is there, on one line: a ClientInfo; the
+ * infos only where there are. */
 void presence_write_info(const struct presence *p, const char *session, struct buf *out);
 /* Appends `[{"session":..,"user":..},...]`. */
 void presence_write(const struct presence *p, struct buf *out);
-/* Appends `{"SESSION":{"client":..,"user":..},...}`, the shape of the server API. */
+/* Appends `{"SESSION":{ClientInfo},...}`, the shape of the channels wire and of the server API. */
 void presence_write_map(const struct presence *p, struct buf *out);
 /* Number of distinct users. */
 size_t presence_users(const struct presence *p);

@@ -6,19 +6,31 @@
 
 struct publication *publication_new(const struct publication_parts *parts)
 {
-    struct publication *p = xmalloc(sizeof *p + parts->key.len + parts->tags.len + parts->payload.len);
+    const struct bytes pieces[] = {parts->key, parts->tags, parts->info, parts->version_epoch, parts->payload};
+    size_t size = 0;
+    for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++)
+        size += pieces[i].len;
+    struct publication *p = xmalloc(sizeof *p + size);
     *p = (struct publication){
         .offset = parts->offset,
         .time_ms = parts->time_ms,
+        .version = parts->version,
         .refs = 1,
         .key_len = (uint32_t)parts->key.len,
         .tags_len = (uint32_t)parts->tags.len,
+        .info_len = (uint32_t)parts->info.len,
+        .epoch_len = (uint32_t)parts->version_epoch.len,
         .payload_len = (uint32_t)parts->payload.len,
+        .latitude_e6 = parts->latitude_e6,
+        .longitude_e6 = parts->longitude_e6,
         .has_key = parts->key.data != NULL,
         .removed = parts->payload.data == NULL,
+        .has_geo = parts->has_geo,
+        .wants_delta = parts->wants_delta,
+        .unnumbered = parts->unnumbered,
+        .expired = parts->expired,
     };
     char *at = p->data;
-    const struct bytes pieces[] = {parts->key, parts->tags, parts->payload};
     for (size_t i = 0; i < sizeof pieces / sizeof *pieces; i++) {
         if (pieces[i].len)
             memcpy(at, pieces[i].data, pieces[i].len);

@@ -1,4 +1,4 @@
-/* One item in a channel: offset, time, key, tags, payload bytes.
+/* One item in a channel: offset, time, key, tags, who published it, where it is, payload bytes.
  *
  * Immutable after its creation and shared inside the hub thread by a plain reference count; other threads only ever see
  * the frames made from it. */
@@ -10,21 +10,30 @@
 struct publication {
     int64_t offset;
     int64_t time_ms;
+    uint64_t version; /* 0: none */
     uint32_t refs;
-    uint32_t key_len;
-    uint32_t tags_len;
-    uint32_t payload_len;
+    uint32_t key_len, tags_len, info_len, epoch_len, payload_len;
+    int32_t latitude_e6, longitude_e6; /* degrees * 1e6, where has_geo */
     bool has_key;
-    bool removed; /* tombstone: deletes the key, has no payload */
-    int8_t is_json; /* of the payload, once somebody asked: 1 yes, -1 no */
-    char data[];  /* key, tags (a JSON object or nothing), payload */
+    int8_t is_json;   /* of the payload, once somebody asked: 1 yes, -1 no */
+    bool removed;     /* tombstone: deletes the key, has no payload */
+    bool has_geo;
+    bool wants_delta; /* the publisher asked for deltas against the one before */
+    bool unnumbered;  /* not in the history: clients are told no offset; `offset` is that of the one before it */
+    bool expired;     /* a removal that no record of the broker stands for: `offset` is that of the one before it */
+    char data[];      /* key, tags, info, version's epoch, payload */
 };
 
 struct publication_parts {
     int64_t offset, time_ms;
     struct bytes key;     /* data NULL: none */
-    struct bytes tags;    /* JSON object, or empty */
+    struct bytes tags;    /* JSON object of strings, or empty */
+    struct bytes info;    /* JSON of the publisher's ClientInfo; data NULL: none */
     struct bytes payload; /* data NULL: tombstone */
+    uint64_t version;
+    struct bytes version_epoch;
+    int32_t latitude_e6, longitude_e6;
+    bool has_geo, wants_delta, unnumbered, expired;
 };
 
 struct publication *publication_new(const struct publication_parts *parts);
@@ -41,9 +50,21 @@ static inline struct bytes publication_tags(const struct publication *p)
     return (struct bytes){p->data + p->key_len, p->tags_len};
 }
 
+static inline struct bytes publication_info(const struct publication *p)
+{
+    return p->info_len ? (struct bytes){p->data + p->key_len + p->tags_len, p->info_len} : BYTES_NULL;
+}
+
+static inline struct bytes publication_version_epoch(const struct publication *p)
+{
+    return (struct bytes){p->data + p->key_len + p->tags_len + p->info_len, p->epoch_len};
+}
+
 static inline struct bytes publication_payload(const struct publication *p)
 {
-    return p->removed ? BYTES_NULL : (struct bytes){p->data + p->key_len + p->tags_len, p->payload_len};
+    return p->removed
+               ? BYTES_NULL
+               : (struct bytes){p->data + p->key_len + p->tags_len + p->info_len + p->epoch_len, p->payload_len};
 }
 
 /* The payload is one JSON value. */
@@ -51,7 +72,7 @@ bool publication_is_json(struct publication *p);
 
 static inline size_t publication_size(const struct publication *p)
 {
-    return sizeof *p + p->key_len + p->tags_len + p->payload_len;
+    return sizeof *p + p->key_len + p->tags_len + p->info_len + p->epoch_len + p->payload_len;
 }
 
 #endif

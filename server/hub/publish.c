@@ -6,7 +6,9 @@
 #include <utlist.h>
 
 #include "hub/message_ids.h"
+#include "hub/publish_rules.h"
 #include "hub/source.h"
+#include "hub/tags.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 #include "util/template.h"
@@ -27,6 +29,7 @@ struct operation {
     struct hub_publish *publish;
     struct message_id *id; /* NULL: without one */
     struct buf topic;
+    struct version before; /* of the channel, for the case that this one is not stored */
 };
 
 /* ---- the call ---- */
@@ -61,9 +64,23 @@ void hub_publish_free(struct hub_publish *p)
     buf_done(&p->payload);
     buf_done(&p->key);
     free(p->message_id);
+    free(p->version_epoch);
     free(p->user);
+    free(p->tags);
+    free(p->info);
     free(p->traceparent);
     free(p);
+}
+
+const char *publish_suppressed_name(enum publish_suppressed reason)
+{
+    static const char *const names[] = {
+        [SUPPRESSED_IDEMPOTENCY] = "idempotency",
+        [SUPPRESSED_VERSION] = "version",
+        [SUPPRESSED_KEY_EXISTS] = "key_exists",
+        [SUPPRESSED_KEY_NOT_FOUND] = "key_not_found",
+    };
+    return names[reason];
 }
 
 static void finish(struct hub_publish *p, enum crier_error error, const char *detail)
@@ -143,6 +160,27 @@ static enum crier_error error_of(enum bridge_outcome outcome)
     return errors[outcome];
 }
 
+/* The version counts from now on, so that an older one that comes while this one is under way is dropped. Those of keys
+ * count when they have come back from the broker. */
+static void note_version(struct operation *op)
+{
+    const struct hub_publish *p = op->publish;
+    struct channel *c = p->version ? hub_channel_find(op->table->hub, bytes_of(p->channel)) : NULL;
+    if (!c || (c->ns->keyed && p->has_key))
+        return;
+    version_set(&op->before, c->version.number, bytes_of(c->version.epoch ? c->version.epoch : ""));
+    version_set(&c->version, p->version, bytes_of(p->version_epoch ? p->version_epoch : ""));
+}
+
+static void take_version_back(struct operation *op, struct bytes channel, uint64_t version)
+{
+    struct channel *c = version ? hub_channel_find(op->table->hub, channel) : NULL;
+    if (!c || c->version.number != version)
+        return;
+    version_done(&c->version);
+    version_set(&c->version, op->before.number, bytes_of(op->before.epoch ? op->before.epoch : ""));
+}
+
 static void on_published(struct bridge_publisher *publisher, const struct bridge_receipt *receipt)
 {
     struct operation *op = (struct operation *)publisher;
@@ -156,6 +194,8 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
     if (error == CRIER_OK)
         snprintf(result.epoch, sizeof result.epoch, "%s",
                  epoch_of(t->hub, bridge, buf_bytes(&op->topic), receipt->partition));
+    if (error != CRIER_OK)
+        take_version_back(op, bytes_of(op->publish->channel), op->publish->version);
     if (op->id) {
         if (error == CRIER_OK) {
             op->id->known = true;
@@ -167,17 +207,42 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
         finish(op->publish, error, receipt->reason);
     }
     buf_done(&op->topic);
+    version_done(&op->before);
     free(op);
 }
 
-static size_t collect_headers(const struct hub_publish *p, struct bridge_header headers[2])
+static void collect_headers(const struct hub_publish *p, struct header_list *out)
 {
-    size_t n = 0;
+    CLEANUP_BUF version = BUF_INIT;
     if (p->message_id)
-        headers[n++] = (struct bridge_header){BYTES_LIT(PUBLISH_ID_HEADER), bytes_of(p->message_id)};
+        header_list_add(out, BYTES_LIT(PUBLISH_ID_HEADER), bytes_of(p->message_id));
     if (p->traceparent)
-        headers[n++] = (struct bridge_header){BYTES_LIT("traceparent"), bytes_of(p->traceparent)};
-    return n;
+        header_list_add(out, BYTES_LIT("traceparent"), bytes_of(p->traceparent));
+    if (p->info)
+        header_list_add(out, BYTES_LIT(INFO_HEADER), bytes_of(p->info));
+    if (p->delta)
+        header_list_add(out, BYTES_LIT(PUBLISH_DELTA_HEADER), BYTES_LIT("1"));
+    if (p->version) {
+        buf_printf(&version, "%llu%s%s", (unsigned long long)p->version, p->version_epoch ? " " : "",
+                   p->version_epoch ? p->version_epoch : "");
+        header_list_add(out, BYTES_LIT(PUBLISH_VERSION_HEADER), buf_bytes(&version));
+    }
+    if (p->tags)
+        tags_to_headers(out, bytes_of(p->tags));
+}
+
+void publish_read_version(struct bytes header, uint64_t *ret_version, struct bytes *ret_epoch)
+{
+    uint64_t number = 0;
+    size_t i = 0;
+    for (; i < header.len && i < 19 && header.data[i] >= '0' && header.data[i] <= '9'; i++)
+        number = number * 10 + (uint64_t)(header.data[i] - '0');
+    bool has_epoch = i + 1 < header.len && header.data[i] == ' ' && header.len - i - 1 <= VERSION_EPOCH_MAX;
+    if (number == 0 || (i < header.len && !has_epoch))
+        return;
+    *ret_version = number;
+    if (has_epoch)
+        *ret_epoch = (struct bytes){header.data + i + 1, header.len - i - 1};
 }
 
 static void publish_to_sink(struct publish_table *t, struct sink *sink, struct hub_publish *p)
@@ -201,17 +266,21 @@ static void publish_to_sink(struct publish_table *t, struct sink *sink, struct h
     op->table = t;
     op->sink = sink;
     op->publish = p;
+    note_version(op);
     if (p->message_id) {
         op->id = message_ids_begin(&t->ids, bytes_of(p->channel), bytes_of(p->message_id));
         LL_PREPEND2(op->id->waiters, p, next_waiter);
     }
-    struct bridge_header headers[2];
+    __attribute__((cleanup(header_list_done))) struct header_list list = {0};
+    struct bridge_header headers[HEADERS_MAX];
+    if (bridge_instance_can(sink->bridge, BRIDGE_HEADERS))
+        collect_headers(p, &list);
     const struct bridge_message m = {
         .topic = buf_bytes(&op->topic),
         .key = p->has_key ? buf_bytes(&p->key) : sink->key ? buf_bytes(&key) : BYTES_NULL,
         .payload = p->tombstone ? BYTES_NULL : buf_bytes(&p->payload),
         .headers = headers,
-        .header_count = bridge_instance_can(sink->bridge, BRIDGE_HEADERS) ? collect_headers(p, headers) : 0,
+        .header_count = header_list_view(&list, headers),
         .qos = (int)sink->config->qos,
         .retain = sink->config->retain,
     };
@@ -229,47 +298,28 @@ static void publish_here(struct publish_table *t, struct hub_publish *p)
     }
     if (c->numbering == NUMBERED_NOT_YET)
         channel_number_here(c);
+    const bool skip = p->skip_history && !c->ns->keyed;
     const struct publication_parts parts = {
-        .offset = c->top + 1,
+        .offset = skip ? c->top : c->top + 1,
         .time_ms = clock_wall_ms(),
         .key = p->has_key ? buf_bytes(&p->key) : BYTES_NULL,
+        .tags = p->tags ? bytes_of(p->tags) : BYTES_LIT(""),
+        .info = p->info ? bytes_of(p->info) : BYTES_NULL,
         .payload = p->tombstone ? BYTES_NULL : buf_bytes(&p->payload),
+        .version = p->version,
+        .version_epoch = bytes_of(p->version_epoch ? p->version_epoch : ""),
+        .wants_delta = p->delta,
+        .unnumbered = skip,
     };
     channel_append(c, publication_new(&parts));
-    p->partition = 0;
-    p->offset = c->top;
-    memcpy(p->epoch, c->epoch, sizeof p->epoch);
+    if (!skip) {
+        p->partition = 0;
+        p->offset = c->top;
+        memcpy(p->epoch, c->epoch, sizeof p->epoch);
+    }
     if (p->message_id)
-        publish_note_stored(t->hub, c, bytes_of(p->message_id), 0, c->top);
+        publish_note_stored(t->hub, c, bytes_of(p->message_id), 0, skip ? -1 : c->top);
     finish(p, CRIER_OK, NULL);
-}
-
-static enum crier_error refuse(struct publish_table *t, const struct hub_publish *p, const struct sink *sink,
-                               const char **ret_detail)
-{
-    struct bytes channel = bytes_of(p->channel);
-    *ret_detail = NULL;
-    if (t->hub->draining)
-        return CRIER_ERR_SHUTTING_DOWN;
-    if (!channel_name_valid(t->hub->config, channel))
-        return CRIER_ERR_BAD_REQUEST;
-    if (!config_namespace_of(t->hub->config, channel))
-        return CRIER_ERR_UNKNOWN_CHANNEL;
-    if (!sink && source_of_channel(t->hub, channel)) {
-        *ret_detail = "the channel is fed by a source and has no sink";
-        return CRIER_ERR_NOT_AVAILABLE;
-    }
-    if (p->tombstone && !p->has_key)
-        return CRIER_ERR_BAD_REQUEST;
-    if (p->message_id && strlen(p->message_id) > MESSAGE_ID_MAX) {
-        *ret_detail = "the message id is too long";
-        return CRIER_ERR_BAD_REQUEST;
-    }
-    if (!p->pending_in && t->pending >= (size_t)t->hub->config->limits.pending_publishes) {
-        *ret_detail = "too many publishes wait for the broker";
-        return CRIER_ERR_BUSY;
-    }
-    return CRIER_OK;
 }
 
 /* False when the id says that nothing is to be published: it has been, or it is being, or that is not known yet. */
@@ -287,10 +337,45 @@ static bool is_new(struct publish_table *t, struct hub_publish *p)
         return true;
     if (m->known) {
         take_result(p, &m->result);
+        p->suppressed = SUPPRESSED_IDEMPOTENCY;
         finish(p, CRIER_OK, NULL);
     } else {
         LL_PREPEND2(m->waiters, p, next_waiter);
     }
+    return false;
+}
+
+/* True when version or key say that nothing is to be changed: the answer is the channel's position. */
+static bool is_suppressed(struct publish_table *t, struct hub_publish *p, const struct sink *sink)
+{
+    enum crier_error error;
+    if (!publish_is_conditional(p))
+        return false;
+    struct channel *c = hub_channel(t->hub, bytes_of(p->channel), &error);
+    if (!c) {
+        finish(p, error, NULL);
+        return true;
+    }
+    if (c->numbering == NUMBERED_NOT_YET && !sink)
+        channel_number_here(c);
+    p->suppressed = publish_judge(c, p, sink);
+    if (p->suppressed == NOT_SUPPRESSED)
+        return false;
+    p->offset = channel_position(c);
+    memcpy(p->epoch, c->epoch, sizeof p->epoch);
+    finish(p, CRIER_OK, NULL);
+    return true;
+}
+
+static bool is_too_many(struct publish_table *t, struct hub_publish *p)
+{
+    if (p->pending_in)
+        return false;
+    if (t->pending >= (size_t)t->hub->config->limits.pending_publishes)
+        return true;
+    p->pending_in = t;
+    t->pending++;
+    metric_add(M_PUBLISHES_PENDING, 1);
     return false;
 }
 
@@ -299,24 +384,18 @@ static void run_publish(struct hub *hub, struct hub_call *call)
     struct hub_publish *p = (struct hub_publish *)call;
     struct publish_table *t = hub->publishes;
     struct sink *sink = sinks_find(t->sinks, hub->config->sink_count, bytes_of(p->channel));
-    const struct config_namespace *ns = config_namespace_of(hub->config, bytes_of(p->channel));
     const char *detail;
 
-    /* JSON clients cannot send "no payload": in a keyed channel null deletes the key. */
-    if (ns && ns->keyed && p->has_key && bytes_eq_str(buf_bytes(&p->payload), "null"))
-        p->tombstone = true;
-
-    enum crier_error error = refuse(t, p, sink, &detail);
+    enum crier_error error = publish_check(hub, p, sink, &detail);
     if (error != CRIER_OK) {
         finish(p, error, detail);
         return;
     }
-    if (!p->pending_in) {
-        p->pending_in = t;
-        t->pending++;
-        metric_add(M_PUBLISHES_PENDING, 1);
+    if (is_too_many(t, p)) {
+        finish(p, CRIER_ERR_BUSY, "too many publishes wait for the broker");
+        return;
     }
-    if (p->message_id && !is_new(t, p))
+    if ((p->message_id && !is_new(t, p)) || is_suppressed(t, p, sink))
         return;
     metric_add(M_PUBLISHES, 1);
     if (sink)

@@ -9,6 +9,21 @@
 #include "hub/sink.h"
 
 #define PUBLISH_ID_HEADER "crier-id"
+#define PUBLISH_DELTA_HEADER "crier-delta"     /* "1" */
+#define PUBLISH_VERSION_HEADER "crier-version" /* "7", "7 EPOCH" */
+#define VERSION_EPOCH_MAX 128
+
+/* Conditions of a publish on its key, in a keyed channel. */
+enum publish_key_mode { KEY_ANY, KEY_IF_NEW, KEY_IF_EXISTS };
+
+/* Why a publish that was answered without an error changed nothing. */
+enum publish_suppressed {
+    NOT_SUPPRESSED,
+    SUPPRESSED_IDEMPOTENCY, /* the message id was seen: the position is that of the first */
+    SUPPRESSED_VERSION,     /* not above the last; the position is the channel's, here and below */
+    SUPPRESSED_KEY_EXISTS,
+    SUPPRESSED_KEY_NOT_FOUND,
+};
 
 struct hub_publish {
     struct hub_call call; /* first */
@@ -16,15 +31,25 @@ struct hub_publish {
     char *channel;
     struct buf payload, key;
     bool has_key;
-    bool tombstone;   /* no payload: deletes the key */
-    char *message_id; /* NULL none */
-    char *user;       /* NULL none */
+    bool tombstone;     /* no payload: deletes the key */
+    bool delta;         /* subscribers with deltas get one, where the namespace leaves that to the publisher */
+    bool skip_history;  /* for who is there now: not kept and without an offset. A broker keeps it all the same */
+    bool map;           /* a change of a map channel: 107 for other channels and without a key */
+    enum publish_key_mode key_mode;
+    uint64_t version;   /* of the channel, in keyed channels of the key; not above the last one: dropped. 0 none */
+    char *version_epoch; /* versions of another epoch are not compared; NULL or "": of any */
+    char *message_id;   /* NULL none */
+    char *user;         /* NULL none */
+    char *tags;         /* JSON object of strings; NULL none */
+    char *info;         /* JSON object, the publisher's ClientInfo; NULL none */
     char *traceparent;
     /* out */
     enum crier_error error;
     char detail[160]; /* "" : the table's text says enough */
+    enum publish_suppressed suppressed;
     int32_t partition;
-    int64_t offset; /* -1: the broker has none */
+    int64_t offset; /* -1: the broker has none, or it was not kept */
+    unsigned shift; /* offset + shift is what the channels wire calls it */
     char epoch[CHANNEL_EPOCH_SIZE];
     /* the caller's, not touched */
     void *arg, *arg2;
@@ -33,6 +58,9 @@ struct hub_publish {
     struct publish_table *pending_in; /* NULL: not counted as pending */
     struct hub_publish *next_waiter;
 };
+
+/* Name for the suppress_reason of the server API; NULL for NOT_SUPPRESSED. */
+const char *publish_suppressed_name(enum publish_suppressed reason);
 
 /* Any thread. `done` runs on `origin`'s thread and must call hub_publish_free(). */
 struct hub_publish *hub_publish_new(struct inbox *origin, struct bytes channel, struct bytes payload,
@@ -48,4 +76,7 @@ void publish_table_sweep(struct publish_table *t, uint64_t now_ms);
 /* The source saw a record with this message id. */
 void publish_note_stored(struct hub *hub, const struct channel *c, struct bytes message_id, int32_t partition,
                          int64_t offset);
+/* Reads PUBLISH_VERSION_HEADER; leaves the outputs alone when it is none. `*ret_epoch` is a view of it. */
+void publish_read_version(struct bytes header, uint64_t *ret_version, struct bytes *ret_epoch);
+
 #endif

@@ -9,6 +9,7 @@
 #include "hub/headers.h"
 #include "hub/hub.h"
 #include "hub/publish.h"
+#include "hub/tags.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 #include "util/trace.h"
@@ -110,25 +111,18 @@ static void on_assigned(struct bridge_consumer *consumer, struct bytes topic, in
 
 /* ---- mapping ---- */
 
-static void append_tag(struct buf *out, const char *name, struct bytes value)
-{
-    buf_append_str(out, out->len ? "," : "{");
-    buf_append_json_string(out, bytes_of(name));
-    buf_append_str(out, ":");
-    buf_append_json_string(out, value);
-}
-
-static void build_tags(struct source *s, const struct template_input *in, struct buf *out)
+static void build_tags(struct source *s, const struct template_input *in, const struct bridge_record *r, struct buf *out)
 {
     CLEANUP_BUF value = BUF_INIT;
     for (size_t i = 0; i < s->config->tag_count; i++) {
         value.len = 0;
         if (template_expand(s->tags[i], in, &value) == 0)
-            append_tag(out, s->config->tags[i].name, buf_bytes(&value));
+            tags_append_one(out, bytes_of(s->config->tags[i].name), buf_bytes(&value));
     }
     struct bytes trace = in->header(in->header_arg, BYTES_LIT("traceparent"));
     if (trace.data && traceparent_valid(trace))
-        append_tag(out, "traceparent", trace);
+        tags_append_one(out, BYTES_LIT("traceparent"), trace);
+    tags_append_headers(out, r);
     if (out->len)
         buf_append_str(out, "}");
 }
@@ -146,6 +140,18 @@ static bool read_degrees(const struct template *t, const struct template_input *
         return false;
     *ret_e6 = (int32_t)lround(degrees * 1e6);
     return true;
+}
+
+/* What the publisher said beside key and payload travels as headers. */
+static void read_headers(const struct bridge_record *r, struct publication_parts *parts, struct buf *info)
+{
+    struct bytes who = info_of_record(r);
+    if (who.data) {
+        json_append_line(info, who);
+        parts->info = buf_bytes(info);
+    }
+    parts->wants_delta = bytes_eq_str(record_header(r, BYTES_LIT(PUBLISH_DELTA_HEADER)), "1");
+    publish_read_version(record_header(r, BYTES_LIT(PUBLISH_VERSION_HEADER)), &parts->version, &parts->version_epoch);
 }
 
 /* What the source's templates say of a record, and then its transform. The views are into `s->scratch` and `tags`, `key`
@@ -168,7 +174,7 @@ static enum transform_verdict map_record(struct source *s, const struct bridge_r
         out->has_geo = read_degrees(s->latitude, &in, 90, &out->latitude_e6) &&
                        read_degrees(s->longitude, &in, 180, &out->longitude_e6);
     if (s->config->tag_count || r->header_count)
-        build_tags(s, &in, tags);
+        build_tags(s, &in, r, tags);
     out->tags = buf_bytes(tags);
     if (!s->transform)
         return TRANSFORM_TAKE;
@@ -181,13 +187,19 @@ static enum transform_verdict map_record(struct source *s, const struct bridge_r
 static struct publication *make_publication(const struct transform_result *m, const struct bridge_record *r,
                                             int64_t offset)
 {
-    const struct publication_parts parts = {
+    CLEANUP_BUF info = BUF_INIT;
+    struct publication_parts parts = {
         .offset = offset,
         .time_ms = r->time_ms ? r->time_ms : clock_wall_ms(),
         .key = m->key,
         .tags = m->tags,
         .payload = m->payload,
+        .has_geo = m->has_geo,
+        .latitude_e6 = m->latitude_e6,
+        .longitude_e6 = m->longitude_e6,
     };
+    if (r->header_count)
+        read_headers(r, &parts, &info);
     return publication_new(&parts);
 }
 

@@ -28,6 +28,8 @@ void hub_subscribe_free(struct hub_subscribe *s)
     free(s->session);
     free(s->user);
     free(s->name);
+    free(s->conn_info);
+    free(s->chan_info);
     free(s);
 }
 
@@ -50,7 +52,9 @@ static void announce(struct channel *c, uint32_t type, const char *session)
 void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_block *block)
 {
     channel_flush(c, 0);
-    if (s->session && presence_join(&c->presence, s->session, s->user, s->name))
+    const struct presence_client client = {.session = s->session, .user = s->user, .name = s->name,
+                                           .conn_info = s->conn_info, .chan_info = s->chan_info};
+    if (s->session && presence_join(&c->presence, &client))
         announce(c, TYPED_JOIN, s->session);
     s->block = block;
     s->publications = block ? block->count : 0;

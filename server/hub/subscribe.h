@@ -19,6 +19,7 @@ struct hub_subscribe {
     char epoch[CHANNEL_EPOCH_SIZE];
     int64_t offset;      /* last one the client has */
     char *session, *user, *name; /* presence: joins before the answer; session NULL: not kept */
+    char *conn_info, *chan_info; /* raw JSON for the presence; NULL none */
     int64_t history;     /* without position, or when it cannot be resumed: the newest ones at most */
     /* out */
     enum crier_error error;

@@ -47,7 +47,6 @@ export class CrierClient extends EventTarget {
    * @param {object} [options]
    * @param {typeof WebSocket} [options.WebSocket] Node: the class of the package `ws`
    * @param {string[]} [options.protocols]
-   * @param {{encode: Function, decode: Function, binaryType?: string}} [options.wire] another form than text
    * @param {number} [options.timeoutMs] a request without answer for so long fails with code 120, "unknown"
    * @param {number} [options.pingMs] silence after which the server is asked for a sign of life
    * @param {number} [options.pongMs] how long it may take to give it
@@ -59,7 +58,6 @@ export class CrierClient extends EventTarget {
     this.#url = url;
     this.#options = {
       WebSocket: globalThis.WebSocket,
-      wire: { encode, decode },
       timeoutMs: 15_000,
       pingMs: 25_000,
       pongMs: 10_000,
@@ -108,14 +106,14 @@ export class CrierClient extends EventTarget {
         reject(new CrierError(120, 'no answer in time: the outcome is unknown', true));
       }, timeoutMs);
       this.#pending.set(id, { resolve, reject, timer });
-      this.#socket.send(this.#options.wire.encode(type, payload, id));
+      this.#socket.send(encode(type, payload, id));
     });
   }
 
   /** Sends a message without asking for an answer; false when there is no connection. */
   send(type, payload) {
     if (!this.isOpen) return false;
-    this.#socket.send(this.#options.wire.encode(type, payload));
+    this.#socket.send(encode(type, payload));
     return true;
   }
 
@@ -151,7 +149,6 @@ export class CrierClient extends EventTarget {
 
   #open() {
     const socket = new this.#options.WebSocket(typeof this.#url === 'function' ? this.#url() : this.#url, this.#options.protocols ?? []);
-    socket.binaryType = this.#options.wire.binaryType ?? socket.binaryType;
     this.#socket = socket;
     const mine = (handle) => (event) => this.#socket === socket && handle(event);
     socket.addEventListener('open', mine(() => this.#onOpen()));
@@ -173,7 +170,7 @@ export class CrierClient extends EventTarget {
 
   #onMessage(data) {
     this.#lastHeard = Date.now();
-    const message = this.#options.wire.decode(data);
+    const message = decode(data);
     if (!message) return;
     const subscription = this.#subscriptions.get(message.channel);
     if (message.id !== undefined && this.#settle(message)) {

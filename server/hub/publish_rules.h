@@ -1,0 +1,16 @@
+/* What a publish has to be to be accepted, and what its version and its key's conditions make of it.
+ *
+ * Pure decisions on the hub thread; the call stays its owner's. */
+#ifndef CRIER_HUB_PUBLISH_RULES_H
+#define CRIER_HUB_PUBLISH_RULES_H
+
+#include "hub/publish.h"
+
+/* Brings key, tags and info of a publish into the form in which they are kept. CRIER_OK, or why it is refused. */
+enum crier_error publish_check(struct hub *hub, struct hub_publish *p, const struct sink *sink, const char **ret_detail);
+/* True when something depends on the channel's present state. */
+bool publish_is_conditional(const struct hub_publish *p);
+/* Judged by what is in the channel: where a broker feeds it, by what came back from there so far. */
+enum publish_suppressed publish_judge(const struct channel *c, const struct hub_publish *p, const struct sink *sink);
+
+#endif
