@@ -105,7 +105,9 @@ static void on_rx(struct conn *c, char *data, size_t len)
     }
     if (c->doomed || c->phase == CONN_LINGER)
         return;
-    if (c->ws)
+    if (c->phase == CONN_STREAM)
+        stream_rx(c, len);
+    else if (c->ws)
         ws_rx(c, data, len);
     else
         http_rx(c, data, len);
@@ -133,7 +135,7 @@ static void on_writable(struct conn *c)
         return;
     if (c->phase == CONN_LINGER)
         end_output(c);
-    else if (c->phase == CONN_WS && c->ws->ops->writable)
+    else if (conn_is_open(c) && c->ws->ops->writable)
         c->ws->ops->writable(c->ws);
     else if (c->phase == CONN_HTTP)
         http_advance(c);

@@ -83,6 +83,16 @@ static bool header_is_safe(const struct http_header *h)
     return true;
 }
 
+bool http_headers_safe(const struct http_reply *reply)
+{
+    for (size_t i = 0; i < reply->header_count; i++)
+        if (!header_is_safe(&reply->headers[i])) {
+            log_error("reply header refused", LOG_STR("name", reply->headers[i].name));
+            return false;
+        }
+    return true;
+}
+
 static void append_header(struct buf *out, const char *name, struct bytes value)
 {
     buf_append_str(out, name);
@@ -101,9 +111,12 @@ static void append_cors(const struct http_request *r, struct buf *out)
         return;
     append_header(out, "Access-Control-Allow-Origin", origin);
     buf_append_str(out, "Access-Control-Expose-Headers: ETag, Retry-After\r\n");
+    if (r->route->cors == CORS_CREDENTIALS)
+        buf_append_str(out, "Access-Control-Allow-Credentials: true\r\n");
 }
 
-static void append_head(const struct http_request *r, const struct http_reply *reply, bool keep_alive, struct buf *out)
+void http_head_append(const struct http_request *r, const struct http_reply *reply, bool framed, bool keep_alive,
+                      struct buf *out)
 {
     const struct status_row *row = status_row(reply->status);
 
@@ -118,7 +131,7 @@ static void append_head(const struct http_request *r, const struct http_reply *r
         append_header(out, "Content-Type", bytes_of(reply->content_type));
         buf_append_str(out, "X-Content-Type-Options: nosniff\r\n");
     }
-    if (reply->status != 204 && reply->status != 304 && reply->status >= 200) {
+    if (framed && reply->status != 204 && reply->status != 304 && reply->status >= 200) {
         buf_append_str(out, "Content-Length: ");
         buf_append_int(out, (int64_t)reply->body.len);
         buf_append(out, "\r\n", 2);
@@ -133,14 +146,14 @@ static void append_head(const struct http_request *r, const struct http_reply *r
     buf_append(out, "\r\n", 2);
 }
 
-static void count_reply(int status)
+void http_count_reply(int status)
 {
     metric_add(M_HTTP_REQUESTS, 1);
     if (status >= 400)
         metric_add(M_HTTP_ERRORS, 1);
 }
 
-static void finish_request(struct http_request *r, bool keep_alive)
+void http_finish(struct http_request *r, bool keep_alive)
 {
     struct conn *c = r->conn;
     bool at_once = c->http->advancing;
@@ -167,21 +180,19 @@ void http_respond(struct http_request *r, const struct http_reply *reply)
     bool head_only = bytes_eq_str(r->head.method, "HEAD");
     bool keep_alive = r->head.keep_alive && !n->draining;
 
-    for (size_t i = 0; i < reply->header_count; i++)
-        if (!header_is_safe(&reply->headers[i])) {
-            log_error("reply header refused", LOG_STR("name", reply->headers[i].name));
-            http_respond_error(r, CRIER_ERR_INTERNAL, NULL);
-            return;
-        }
+    if (!http_headers_safe(reply)) {
+        http_respond_error(r, CRIER_ERR_INTERNAL, NULL);
+        return;
+    }
     struct buf out = BUF_INIT; /* not n->out: a handler may have built the body there */
     buf_reserve(&out, 512 + (head_only ? 0 : reply->body.len));
-    append_head(r, reply, keep_alive, &out);
+    http_head_append(r, reply, true, keep_alive, &out);
     if (!head_only)
         buf_append_bytes(&out, reply->body);
-    count_reply(reply->status);
+    http_count_reply(reply->status);
     conn_write(c, out.data, out.len);
     buf_done(&out);
-    finish_request(r, keep_alive);
+    http_finish(r, keep_alive);
 }
 
 static void respond_json_error(struct http_request *r, int status, int code, const char *message,
@@ -220,5 +231,5 @@ void http_refusal_render(struct net *n, int status, struct buf *out)
                "Retry-After: %d\r\nConnection: close\r\n\r\n",
                status, row->phrase, http_date(n), body.len, RETRY_AFTER_S);
     buf_append_bytes(out, buf_bytes(&body));
-    count_reply(status);
+    http_count_reply(status);
 }

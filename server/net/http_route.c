@@ -110,6 +110,25 @@ bool http_origin_allowed(const struct net *n, const struct http1_head *h)
     return http_origin_listed(n, origin) || is_same_origin(n, origin, h->host);
 }
 
+int http_admission(struct http_request *r, const char **ret_message)
+{
+    struct net *n = r->conn->net;
+
+    if (!http_origin_allowed(n, &r->head)) {
+        *ret_message = "origin is not allowed";
+        return 403;
+    }
+    if (n->draining) {
+        *ret_message = "shutting down";
+        return 503;
+    }
+    if (!net_shared_handshake(n->options.shared)) {
+        *ret_message = "too many handshakes";
+        return 503;
+    }
+    return 0;
+}
+
 /* ---- routes ---- */
 
 static bool pattern_matches(const char *pattern, struct bytes path, struct bytes *ret_rest)
@@ -167,15 +186,18 @@ static void append_allowed(struct http_request *r, struct buf *out)
 
 static void answer_options(struct http_request *r, struct bytes allow)
 {
+    static const struct bytes usual = BYTES_LIT(
+        "Authorization, Content-Type, Idempotency-Key, If-None-Match, traceparent, X-API-Key");
     struct http_header headers[4] = {{"Allow", allow}};
     size_t count = 1;
     struct bytes origin = http1_field_get(&r->head, "origin");
+    struct bytes asked = http1_field_get(&r->head, "access-control-request-headers");
+    bool echo = r->route->cors == CORS_CREDENTIALS && asked.len;
 
     if (r->route->cors && origin.data && http_origin_listed(r->conn->net, origin) &&
         http1_field_get(&r->head, "access-control-request-method").data) {
         headers[count++] = (struct http_header){"Access-Control-Allow-Methods", allow};
-        headers[count++] = (struct http_header){"Access-Control-Allow-Headers",
-                                                BYTES_LIT("Authorization, Content-Type, Idempotency-Key, If-None-Match, traceparent, X-API-Key")};
+        headers[count++] = (struct http_header){"Access-Control-Allow-Headers", echo ? asked : usual};
         headers[count++] = (struct http_header){"Access-Control-Max-Age", BYTES_LIT("600")};
     }
     http_respond(r, &(struct http_reply){.status = 204, .headers = headers, .header_count = count});

@@ -37,6 +37,7 @@ bool net_shared_handshake(struct net_shared *s);
 enum conn_phase {
     CONN_HTTP,
     CONN_WS,
+    CONN_STREAM, /* a response without end: the struct ws_conn of it only writes */
     CONN_WS_CLOSING, /* our close frame went out, the peer's has not come */
     CONN_LINGER,     /* everything is written; input is thrown away until the peer closes, too */
 };
@@ -46,7 +47,7 @@ struct conn {
     struct lws *wsi; /* NULL after libwebsockets has closed it */
     struct conn *todo_next;
     struct http_conn *http; /* while a request is read or answered */
-    struct ws_conn *ws;     /* after the upgrade */
+    struct ws_conn *ws;     /* after the upgrade, or of a stream */
     struct buf in;          /* HTTP: unparsed input; WebSocket: the message in progress */
     uint64_t rx_ms;         /* when the last bytes came */
     uint64_t deadline_ms;   /* 0 none */
@@ -116,6 +117,11 @@ static inline uint64_t net_now(const struct net *n)
     return uv_now(n->loop);
 }
 
+static inline bool conn_is_open(const struct conn *c)
+{
+    return c->phase == CONN_WS || c->phase == CONN_STREAM;
+}
+
 /* conn.c */
 void conn_adopt(struct net *n, int fd, const struct net_address *address, bool ipv4, bool admitted);
 int conn_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
@@ -178,7 +184,18 @@ void http_refusal_render(struct net *n, int status, struct buf *out);
 bool http_origin_allowed(const struct net *n, const struct http1_head *h);
 bool http_origin_listed(const struct net *n, struct bytes origin);
 
-/* ---- WebSocket: ws_upgrade.c, ws_conn.c ---- */
+/* The head of a reply; `framed` with Content-Length, else the body ends with the connection. */
+void http_head_append(const struct http_request *r, const struct http_reply *reply, bool framed, bool keep_alive,
+                      struct buf *out);
+/* False for headers that would break the head. */
+bool http_headers_safe(const struct http_reply *reply);
+void http_count_reply(int status);
+/* The request is answered: frees it. */
+void http_finish(struct http_request *r, bool keep_alive);
+/* Origin, draining and the rate of handshakes: 0 or the status of the refusal, with a text for it. */
+int http_admission(struct http_request *r, const char **ret_message);
+
+/* ---- WebSocket and streams: ws_upgrade.c, ws_conn.c, stream.c ---- */
 
 struct ws_conn {
     struct conn *conn;
@@ -193,13 +210,18 @@ struct ws_conn {
     uint16_t strikes;
     uint16_t code;         /* of the first close frame, sent or received; 0 none */
     uint8_t deflate_bits;  /* window of permessage-deflate; 0: not negotiated */
+    bool stream;
     bool told_closed;
+    uint32_t ignored; /* bytes that came on a stream */
 };
 
 const struct ws_ops *ws_endpoint_find(const struct net *n, struct bytes path);
 bool ws_is_upgrade(const struct http1_head *h);
 void ws_upgrade(struct http_request *r, const struct ws_ops *ops);
+/* The connection is one of `phase` from now on. */
+struct ws_conn *ws_conn_new(struct conn *c, const struct ws_ops *ops, void *user, enum conn_phase phase);
 void ws_rx(struct conn *c, char *data, size_t len);
+void stream_rx(struct conn *c, size_t len);
 /* Sends the close frame and ends the connection, as for errors of the peer (RFC 6455, 7.1.7). */
 void ws_fail(struct ws_conn *w, int code, const char *reason);
 /* ws_ops.closed, once. */

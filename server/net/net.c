@@ -171,11 +171,11 @@ static bool drain_conn(struct net *n, struct conn *c, uint64_t now)
     return false;
 }
 
-static size_t count_open_ws(const struct net *n)
+static size_t count_open(const struct net *n)
 {
     size_t open = 0;
     for (size_t i = 0; i < n->conn_count; i++)
-        open += n->conns[i]->phase == CONN_WS && !n->conns[i]->doomed;
+        open += conn_is_open(n->conns[i]) && !n->conns[i]->doomed;
     return open;
 }
 
@@ -183,7 +183,7 @@ static void on_drain_tick(uv_timer_t *timer)
 {
     struct net *n = timer->data;
     uint64_t now = net_now(n);
-    size_t open = count_open_ws(n), ticks_left = 1, share;
+    size_t open = count_open(n), ticks_left = 1, share;
 
     if (n->conn_count == 0) {
         uv_timer_stop(timer);

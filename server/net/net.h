@@ -1,4 +1,4 @@
-/* The network side of one loop thread: listener, connections, HTTP/1.1 and WebSocket framing.
+/* The network side of one loop thread: listener, connections, HTTP/1.1, streamed responses and WebSocket framing.
  *
  * One `struct net` a loop thread, made and used on that thread only. libwebsockets gives sockets, TLS and partial-write
  * buffering (raw role: LWS_ADOPT_SOCKET on a SO_REUSEPORT listener of ours); the HTTP and WebSocket bytes are read by the
@@ -62,12 +62,18 @@ void http_on_abort(struct http_request *r, void (*fn)(void *arg), void *arg);
 
 typedef void (*http_handler_fn)(struct http_request *r, void *arg);
 
+enum http_cors {
+    CORS_NONE = false,
+    CORS_LISTED = true, /* answered across origins for the allow-list */
+    CORS_CREDENTIALS,   /* the same, also with cookies and with whatever headers the page asks for */
+};
+
 struct http_route {
     const char *method;  /* "GET" (also HEAD), "POST", ...; OPTIONS is answered by net itself */
     const char *pattern; /* exact path, or a prefix with '*' at the end */
     http_handler_fn fn;
     void *arg;
-    bool cors; /* answered across origins for the allow-list */
+    enum http_cors cors;
 };
 
 /* ---- WebSocket ---- */
@@ -94,8 +100,10 @@ struct ws_ops {
     void (*limited)(struct ws_conn *c, bool text, struct bytes message);
     /* The socket takes data again after ws_blocked() was true. */
     void (*writable)(struct ws_conn *c);
-    /* The last call, exactly once for each accepted upgrade: with the code the peer sent or we sent; 1006 without close
-     * frame. */
+    /* Appends what is sent before our close frame, or as the end of a stream; may be NULL. */
+    void (*farewell)(struct ws_conn *c, int code, const char *reason, struct buf *out);
+    /* The last call, exactly once for each accepted upgrade and each stream: with the code the peer sent or we sent; 1006
+     * without either. */
     void (*closed)(struct ws_conn *c, int code);
     bool unlimited; /* no rate limit and 16 MiB messages: the echo endpoint */
     bool deflate;   /* offer permessage-deflate for this endpoint */
@@ -112,6 +120,24 @@ int ws_write(struct ws_conn *c, const void *frames, size_t len);
 int ws_send(struct ws_conn *c, bool text, struct bytes message);
 /* Starts the closing handshake; nothing is sent afterwards. The connection ends at the peer's answer or after 5 s. */
 void ws_close(struct ws_conn *c, int code, const char *reason);
+/* A message for the connection that came by another request: counted and rate-limited as its own are, then given to
+ * ws_ops.message or limited. Afterwards the connection may be closed. */
+void ws_take_message(struct ws_conn *c, bool text, struct bytes message);
+
+/* ---- streamed responses ---- */
+
+/* Turns a request into a response without end, which is then used as a WebSocket connection is: ws_write() of bytes that
+ * bring their own framing, ws_blocked(), ws_close() for the end of the body; of `ops` the calls message and limited (by
+ * ws_take_message()), writable, farewell and closed are used. `head` is a reply whose body are the first bytes.
+ *
+ * The body ends with the connection (RFC 9112, 6.3 rule 8): frames are the same bytes for all clients, so no chunk header
+ * can be put around what one of them takes at a time. What the peer sends after such a request is not a request any more
+ * (9.6: none is processed after "Connection: close"), so it is thrown away, and more than limits.header_bytes of it ends
+ * the connection.
+ *
+ * Returns NULL when it was answered otherwise: a HEAD request by the head, or 403 (origin), 503 (draining, or
+ * limits.handshakes_per_second), 500. The request is gone in any case, and closed() is not called when it is NULL. */
+struct ws_conn *http_stream_start(struct http_request *r, const struct http_reply *head, const struct ws_ops *ops, void *user);
 
 /* ---- life ---- */
 
@@ -135,7 +161,7 @@ uint16_t net_port(const struct net *n);
 void net_start(struct net *n);
 /* Closes the listener. */
 void net_stop_accepting(struct net *n);
-/* Closes all WebSocket connections with `code`, evenly spread over `spread_ms`, and idle HTTP ones at once;
+/* Closes all WebSocket connections and streams with `code`, evenly spread over `spread_ms`, and idle HTTP ones at once;
  * `on_drained` once no connection is left. */
 void net_drain(struct net *n, int code, const char *reason, uint64_t spread_ms, void (*on_drained)(void *), void *arg);
 /* Cuts what is left and releases; the loop must run until on_freed. */

@@ -81,9 +81,9 @@ static void sweep_conn(struct conn *c, uint64_t now)
         sweep_blocked(c, now);
     } else if (c->phase == CONN_HTTP) {
         sweep_http(c, now);
-    } else {
+    } else if (c->phase == CONN_WS) {
         sweep_ws(c, now);
-    }
+    } /* a stream: its wire's pings show the kernel whether the peer lives */
 }
 
 void net_sweep(uv_timer_t *timer)

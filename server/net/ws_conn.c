@@ -1,4 +1,5 @@
-/* An open WebSocket connection: messages, control frames, rate limit, sending, the closing handshake. */
+/* An open WebSocket connection: messages, control frames, rate limit, sending, the closing handshake; and what a stream
+ * has in common with it. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -30,6 +31,25 @@ const struct ws_limits *ws_conn_limits(const struct ws_conn *w)
     return w->ops->unlimited ? &w->conn->net->echo_limits : &w->conn->net->limits;
 }
 
+struct ws_conn *ws_conn_new(struct conn *c, const struct ws_ops *ops, void *user, enum conn_phase phase)
+{
+    struct ws_conn *w = xcalloc(1, sizeof *w);
+    const struct config_limits *l = &c->net->config->limits;
+
+    w->conn = c;
+    w->ops = ops;
+    w->user = user;
+    w->stream = phase == CONN_STREAM;
+    w->last_message_ms = w->refill_ms = net_now(c->net);
+    w->tokens_milli = (uint32_t)(l->rate_burst > 0 ? l->rate_burst : 1) * 1000;
+    c->ws = w;
+    c->phase = (uint8_t)phase;
+    c->deadline_ms = 0;
+    metric_add(M_SESSIONS, 1);
+    metric_add(M_STREAMS, w->stream);
+    return w;
+}
+
 void ws_free(struct ws_conn *w)
 {
     buf_done(&w->control);
@@ -44,6 +64,7 @@ void ws_tell_closed(struct ws_conn *w)
         return;
     w->told_closed = true;
     metric_add(M_SESSIONS, -1);
+    metric_add(M_STREAMS, -(int)w->stream);
     metric_close(code);
     if (w->ops->closed)
         w->ops->closed(w, code);
@@ -53,7 +74,7 @@ void ws_tell_closed(struct ws_conn *w)
 
 int ws_write(struct ws_conn *w, const void *frames, size_t len)
 {
-    return w->conn->phase == CONN_WS ? conn_write(w->conn, frames, len) : -EPIPE;
+    return conn_is_open(w->conn) ? conn_write(w->conn, frames, len) : -EPIPE;
 }
 
 static void trim_buffer(struct buf *b)
@@ -129,23 +150,42 @@ static void send_close(struct ws_conn *w, int code, const char *reason)
     send_control(w, WS_CLOSE, (struct bytes){body, n});
 }
 
+/* The last that this side says. */
+static void say_farewell(struct ws_conn *w, int code, const char *reason)
+{
+    CLEANUP_BUF last = BUF_INIT;
+
+    if (w->ops->farewell)
+        w->ops->farewell(w, code, reason, &last);
+    if (last.len)
+        conn_write(w->conn, last.data, last.len);
+    if (!w->stream)
+        send_close(w, code, reason);
+    else if (!w->code)
+        w->code = (uint16_t)code;
+}
+
 void ws_close(struct ws_conn *w, int code, const char *reason)
 {
     struct conn *c = w->conn;
 
-    if (c->phase != CONN_WS || c->doomed)
+    if (!conn_is_open(c) || c->doomed)
         return;
-    send_close(w, code, reason ? reason : "");
-    c->phase = CONN_WS_CLOSING;
-    c->deadline_ms = net_now(c->net) + WS_CLOSE_TIMEOUT_MS;
+    say_farewell(w, code, reason ? reason : "");
+    if (w->stream)
+        conn_finish(c);
+    else
+        c->phase = CONN_WS_CLOSING;
+    if (c->deadline_ms == 0) /* a stream that is not blocked has the shorter one of conn_finish() */
+        c->deadline_ms = net_now(c->net) + WS_CLOSE_TIMEOUT_MS;
 }
 
 void ws_fail(struct ws_conn *w, int code, const char *reason)
 {
     struct conn *c = w->conn;
 
-    if (c->phase == CONN_WS && !c->doomed)
-        send_close(w, code, reason);
+    if (conn_is_open(c) && !c->doomed)
+        say_farewell(w, code, reason);
     conn_finish(c);
     ws_tell_closed(w);
 }
@@ -220,6 +260,12 @@ static void on_message(struct ws_conn *w, bool text, struct bytes message)
     } else if (!strike(w) && w->ops->limited) {
         w->ops->limited(w, text, message);
     }
+}
+
+void ws_take_message(struct ws_conn *w, bool text, struct bytes message)
+{
+    if (conn_is_open(w->conn) && !w->conn->doomed)
+        on_message(w, text, message);
 }
 
 static void on_compressed(struct ws_conn *w, bool text, struct bytes wire)

@@ -70,17 +70,12 @@ static bool check_handshake(struct http_request *r)
 static bool check_admission(struct http_request *r)
 {
     const struct http_header retry = {"Retry-After", BYTES_LIT("1")};
-    struct net *n = r->conn->net;
+    const char *message;
+    int status = http_admission(r, &message);
 
-    if (!http_origin_allowed(n, &r->head))
-        refuse(r, 403, "origin is not allowed", NULL);
-    else if (n->draining)
-        refuse(r, 503, "shutting down", &retry);
-    else if (!net_shared_handshake(n->options.shared))
-        refuse(r, 503, "too many handshakes", &retry);
-    else
-        return true;
-    return false;
+    if (status)
+        refuse(r, status, message, status == 503 ? &retry : NULL);
+    return status == 0;
 }
 
 /* All fields of that name as one list. */
@@ -154,22 +149,6 @@ static int append_switch(const struct http_request *r, const struct ws_ops *ops,
     return bits;
 }
 
-static struct ws_conn *switch_conn(struct conn *c, const struct ws_ops *ops, void *user)
-{
-    struct ws_conn *w = xcalloc(1, sizeof *w);
-    const struct config_limits *l = &c->net->config->limits;
-
-    w->conn = c;
-    w->ops = ops;
-    w->user = user;
-    w->last_message_ms = w->refill_ms = net_now(c->net);
-    w->tokens_milli = (uint32_t)(l->rate_burst > 0 ? l->rate_burst : 1) * 1000;
-    c->ws = w;
-    c->phase = CONN_WS;
-    c->deadline_ms = 0;
-    return w;
-}
-
 static void accept_handshake(struct http_request *r, const struct ws_ops *ops, const struct ws_verdict *v)
 {
     struct conn *c = r->conn;
@@ -182,10 +161,9 @@ static void accept_handshake(struct http_request *r, const struct ws_ops *ops, c
     free(c->http);
     c->http = NULL;
     conn_write(c, out.data, out.len);
-    struct ws_conn *w = switch_conn(c, ops, v->user);
+    struct ws_conn *w = ws_conn_new(c, ops, v->user, CONN_WS);
     w->deflate_bits = (uint8_t)bits;
     metric_add(M_HANDSHAKES, 1);
-    metric_add(M_SESSIONS, 1);
     if (ops->open)
         ops->open(w);
     if (early.len)

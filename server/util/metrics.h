@@ -11,10 +11,11 @@
 /* id, prometheus name, type, help. Names carry the unit. */
 #define METRICS(X)                                                                                                     \
     X(M_CONNECTIONS, "crier_connections", "gauge", "Open TCP connections of any kind.")                                \
-    X(M_SESSIONS, "crier_sessions", "gauge", "Open WebSocket sessions.")                                               \
+    X(M_SESSIONS, "crier_sessions", "gauge", "Open sessions: WebSocket connections and streams.")                      \
+    X(M_STREAMS, "crier_streams", "gauge", "Open streamed responses; each is a session, too.")                         \
     X(M_SUBSCRIPTIONS, "crier_subscriptions", "gauge", "Subscriptions of sessions.")                                   \
-    X(M_HANDSHAKES, "crier_handshakes_total", "counter", "WebSocket handshakes answered with 101.")                    \
-    X(M_HANDSHAKES_REFUSED, "crier_handshakes_refused_total", "counter", "WebSocket handshakes refused.")              \
+    X(M_HANDSHAKES, "crier_handshakes_total", "counter", "WebSocket handshakes done and streams begun.")               \
+    X(M_HANDSHAKES_REFUSED, "crier_handshakes_refused_total", "counter", "WebSocket handshakes and streams refused.")  \
     X(M_MESSAGES_IN, "crier_messages_in_total", "counter", "Messages received from sessions.")                         \
     X(M_MESSAGES_OUT, "crier_messages_out_total", "counter", "Replies, acknowledgements and direct messages sent.")    \
     X(M_BYTES_IN, "crier_bytes_in_total", "counter", "Bytes received.")                                                \
