@@ -32,14 +32,18 @@ done
 . "$root/scripts/packages.sh"
 # shellcheck source=scripts/build.sh
 . "$root/scripts/build.sh"
+# shellcheck source=scripts/web.sh
+. "$root/scripts/web.sh"
 
 install_and_build() {
     cd "$root"
-    packages_install "${packages_run[@]}"
+    mapfile -t packages_node < <(packages_node_missing)
+    packages_install "${packages_run[@]}" "${packages_node[@]}"
     # A folder that test.sh has set up keeps its tests; a new one is quicker without.
     local tests=()
     [ -e build/CMakeCache.txt ] || tests=(-DCRIER_TESTS=OFF)
     build_preset release build "${tests[@]}"
+    web_install || echo "the npm packages of the pages did not come: all works but the map at /map/" >&2
 }
 
 (install_and_build)

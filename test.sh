@@ -29,6 +29,8 @@ done
 . scripts/packages.sh
 # shellcheck source=scripts/build.sh
 . scripts/build.sh
+# shellcheck source=scripts/web.sh
+. scripts/web.sh
 
 mapfile -t packages_node < <(packages_node_missing)
 packages_install "${packages_run[@]}" "${packages_test[@]}" "${packages_node[@]}"
@@ -42,6 +44,8 @@ if [ ! -e tests/node_modules/.package-lock.json ] || [ tests/package-lock.json -
     npm ci --prefix tests --no-audit --no-fund --omit-lockfile-registry-resolved --loglevel=error
     touch tests/node_modules/.package-lock.json
 fi
+
+web_install
 
 for build in $(node tests/run.mjs --builds "$@"); do
     case $build in

@@ -40,7 +40,8 @@ enum {
 enum channels_subscription_type { CHANNELS_STREAM = 0, CHANNELS_MAP = 1, CHANNELS_MAP_CLIENTS = 2, CHANNELS_MAP_USERS = 3 };
 enum channels_phase { CHANNELS_LIVE = 0, CHANNELS_PHASE_STREAM = 1, CHANNELS_PHASE_STATE = 2 };
 
-/* Absent strings are empty, absent bytes have data NULL. `data` is raw: a JSON value, or whatever bytes in protobuf. */
+/* Absent strings are empty, absent bytes have data NULL. `data` is raw: a JSON value, or whatever bytes in protobuf (where
+ * none are absent). Strings are UTF-8 without NUL. */
 struct channels_subscribe {
     struct bytes channel, token, epoch, delta, cursor;
     struct bytes data;
@@ -53,8 +54,8 @@ struct channels_subscribe {
 
 struct channels_connect {
     struct bytes token, name, version, data;
-    struct bytes headers; /* JSON object; data NULL: none. Protobuf is turned into the same */
-    const struct channels_subscribe *subs; /* each with its channel */
+    struct bytes headers; /* JSON object of strings; data NULL: none. Protobuf is turned into the same */
+    const struct channels_subscribe *subs; /* each with its channel; a channel may be there twice */
     size_t sub_count;
     int64_t flag;
 };
@@ -103,15 +104,18 @@ struct channels_decoder {
     unsigned depth_limit; /* nesting of JSON */
     struct buf text;      /* unescaped strings */
     struct buf subs;
+    struct buf body; /* unescaped strings of an emulation body: its views outlive the commands in it */
     const char *reason; /* of a failure, static */
 };
 
-/* Takes the next command off `*rest`. 1: `*ret` is one; 0: nothing is left; -EBADMSG: malformed, no known method, or id 0
- * outside of send and pong; -E2BIG: nested too deep. An empty message is malformed: ask only when it has bytes. */
+/* Takes the next command off `*rest`. 1: `*ret` is one; 0: nothing is left; -EBADMSG: malformed, no known method, two of
+ * them, a member of another type or twice, or id 0 outside of send and pong; -E2BIG: nested too deep. Unknown members are
+ * passed over. An empty message is malformed: ask only when it has bytes. */
 CRIER_API int channels_decode(struct channels_decoder *d, struct bytes *rest, struct channels_command *ret);
 CRIER_API void channels_decoder_done(struct channels_decoder *d);
 
-/* Body of POST /emulation, in either encoding; a `data` that is no string (JSON) comes out as data NULL. -EBADMSG. */
+/* Body of POST /emulation, in either encoding; a `data` that is no string (JSON) or is empty (protobuf) comes out as data
+ * NULL. -EBADMSG, -E2BIG. Its views are good until the next body; the commands in `data` may be read by the same decoder. */
 struct channels_emulation {
     struct bytes node, session, data;
 };
@@ -131,7 +135,8 @@ struct channels_style {
     bool uni; /* bare pushes: {"channel":..,"pub":..} instead of {"push":{..}} */
 };
 
-/* A message: what is appended between begin and end is framed for the transport. `*ret_mark` belongs to the end. */
+/* A message: what is appended between begin and end is framed for the transport. `*ret_mark` belongs to the end. All that
+ * channels_reply_*, channels_push_* and channels_ping() append has to stand between the two. */
 CRIER_API void channels_begin(struct buf *out, const struct channels_style *style, size_t *ret_mark);
 CRIER_API void channels_end(struct buf *out, const struct channels_style *style, size_t mark);
 
@@ -142,8 +147,9 @@ struct channels_client_info {
     struct bytes conn_info, chan_info; /* raw JSON; data NULL: none */
 };
 
-/* One publication. `data` raw; data NULL: none (a removal). In JSON bytes 0x0A in `data` are left out, and data that is no
- * JSON is the caller's mistake (close 3506). */
+/* One publication. `data` raw; data NULL: none (a removal). In JSON bytes 0x0A and 0x0D of raw values are left out (there
+ * they can only be white space, and they end lines and events), and data that is no JSON is the caller's mistake (close
+ * 3506). Strings that are not UTF-8 (keys of brokers) have U+FFFD for each bad byte. */
 struct channels_publication {
     struct bytes data;
     struct bytes info; /* JSON of a ClientInfo as channels_append_info() writes it; data NULL: none */
@@ -157,7 +163,8 @@ struct channels_publication {
     bool data_as_string; /* JSON: data is written as a string (delta subscriptions) */
 };
 
-/* Appends the object {"data":..,"offset":..}, or the protobuf message without tag and length: an item. */
+/* Appends the object {"data":..,"offset":..}, or the protobuf message without tag and length: an item. Info and tags that
+ * are not what is said above are left out of protobuf. */
 CRIER_API void channels_append_publication(struct buf *out, enum channels_encoding encoding,
                                            const struct channels_publication *p);
 /* Appends the JSON object of an info. */
@@ -170,7 +177,7 @@ struct channels_items {
     size_t count;
 };
 
-/* ---- results; id 0 never occurs. Each appends one whole Reply between channels_begin() and channels_end() ---- */
+/* ---- results; id 0 never occurs. Each appends one whole Reply ---- */
 
 struct channels_subscribe_result {
     struct bytes epoch;
@@ -254,8 +261,7 @@ CRIER_API void channels_push_refresh(struct buf *out, const struct channels_styl
 /* {} or the empty message. */
 CRIER_API void channels_ping(struct buf *out, enum channels_encoding e);
 
-/* The item inside of one framed push of a publication as channels_push_publication() made it for `style` and `channel`. */
-CRIER_API struct bytes channels_item_of_frame(const struct channels_style *style, struct bytes channel,
-                                              struct bytes frame);
+/* The item inside of one framed push of a publication, begin to end; data NULL when it is none. */
+CRIER_API struct bytes channels_item_of_frame(const struct channels_style *style, struct bytes frame);
 
 #endif

@@ -397,10 +397,11 @@ static const char *read_payload(struct scanner *s, struct reader *r)
 int hfp_payload_parse(struct bytes payload, struct hfp_position *ret, const char **ret_reason)
 {
     struct reader r = {0};
-    struct scanner s = {payload.data, payload.data + payload.len};
     const char *reason = "the payload is empty";
-    if (payload.len > 0)
+    if (payload.len > 0) {
+        struct scanner s = {payload.data, payload.data + payload.len};
         reason = utf8_valid(payload.data, payload.len) ? read_payload(&s, &r) : "the payload is not UTF-8";
+    }
     if (reason) {
         *ret_reason = reason;
         return -EBADMSG;

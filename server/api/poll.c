@@ -9,6 +9,7 @@
 #include "loop/engine.h"
 #include "hub/publish.h"
 #include "proto/json_scan.h"
+#include "session/rights.h"
 
 #define LIMIT_DEFAULT 100
 
@@ -271,7 +272,8 @@ void poll_get(struct http_request *r, void *arg)
     const char *fault = parse(r, &p, config->limits.poll_wait_ms);
     struct bytes name = http_path_rest(r);
     const struct config_namespace *ns = config_namespace_of(config, name);
-    if (ns && !ns->rest && !api_key_valid(r))
+    bool open = ns && ns->rest && !rights_restricted(ns, name);
+    if (ns && !open && !api_key_valid(r))
         error = CRIER_ERR_PERMISSION_DENIED;
     else if (fault)
         error = CRIER_ERR_BAD_REQUEST;
@@ -324,9 +326,9 @@ static enum crier_error may_publish(struct http_request *r, const struct config 
         return CRIER_ERR_BAD_REQUEST;
     if (!ns)
         return CRIER_ERR_UNKNOWN_CHANNEL;
-    if (config->debug.insecure || api_key_valid(r) || (ns->publish && ns->anonymous && ns->rest))
+    if (api_key_valid(r))
         return CRIER_OK;
-    return CRIER_ERR_PERMISSION_DENIED;
+    return ns->rest ? rights_of_user(config, ns, "", channel, RIGHT_PUBLISH, 0) : CRIER_ERR_PERMISSION_DENIED;
 }
 
 /* Clients without a name of their own share an id only within their address. */

@@ -28,7 +28,8 @@ bool channel_name_valid(const struct config *config, struct bytes name)
         return false;
     for (size_t i = 0; i < name.len; i++) {
         char c = name.data[i];
-        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || memchr("_.:-#", c, 5);
+        bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                  memchr("_.:-#$,@~=!", c, 11);
         if (!ok)
             return false;
     }

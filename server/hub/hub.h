@@ -111,8 +111,9 @@ void hub_send_epoch(struct hub *hub, unsigned loop, void *peer, const struct cha
 void hub_send_block(struct hub *hub, unsigned loop, void *peer, struct frame_block *block);
 /* NULL when ready, else appends the reasons as a JSON array of strings and returns false. */
 bool hub_ready(struct hub *hub, struct buf *reasons);
-/* True when the name may be a channel: grammar [A-Za-z0-9_.:-] and '#', 1 to limits.channel_name_bytes. Any thread. */
-bool channel_name_valid(const struct config *config, struct bytes name);
+/* True when the name may be a channel: letters, digits and _.:-#$,@~=!, 1 to limits.channel_name_bytes; nothing that
+ * quotes, patterns or labels of metrics would have to escape. Any thread. */
+CRIER_API bool channel_name_valid(const struct config *config, struct bytes name);
 /* Fills `out` with a random epoch. */
 void epoch_random(char out[CHANNEL_EPOCH_SIZE]);
 /* The same on every node for the same partition of the same log. */

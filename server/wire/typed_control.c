@@ -5,6 +5,7 @@
 #include "hub/publish.h"
 #include "hub/query.h"
 #include "proto/json_scan.h"
+#include "session/rights.h"
 #include "typed_wire.h"
 
 /* Channel named in a control payload; replies with the error when it is missing. */
@@ -21,18 +22,14 @@ static bool get_channel(struct crier_request *r, struct buf *ret)
     return true;
 }
 
-static bool namespace_allows(struct crier_request *r, struct bytes channel, bool publish)
+static bool may(struct crier_request *r, struct bytes channel, enum right right)
 {
-    const struct engine *engine = r->session->loop->engine;
-    const struct config_namespace *ns = config_namespace_of(engine->config, channel);
-    enum crier_error error = CRIER_OK;
-
-    if (!ns)
-        error = CRIER_ERR_UNKNOWN_CHANNEL;
-    else if (engine->config->debug.insecure)
-        error = CRIER_OK;
-    else if (!(publish ? ns->publish : ns->subscribe) || (!ns->anonymous && !*r->session->user))
-        error = CRIER_ERR_PERMISSION_DENIED;
+    const struct config_namespace *ns = config_namespace_of(r->session->loop->engine->config, channel);
+    bool subscribed = ns && session_subscription(r->session, channel);
+    /* Presence is for those who might subscribe themselves; only where the name says who may, being in counts. */
+    bool counts = right != RIGHT_PRESENCE || (ns && rights_restricted(ns, channel));
+    unsigned facts = subscribed && counts ? RIGHT_SUBSCRIBED : 0;
+    enum crier_error error = rights_check(r->session, ns, channel, right, facts);
     if (error != CRIER_OK)
         typed_reply_error(r->session, r->id, error, NULL);
     return error == CRIER_OK;
@@ -44,7 +41,7 @@ static void handle_subscribe(struct crier_request *r)
     CLEANUP_BUF epoch = BUF_INIT;
     struct subscribe_request q = {.offset = 0};
 
-    if (!get_channel(r, &channel) || !namespace_allows(r, buf_bytes(&channel), false))
+    if (!get_channel(r, &channel) || !may(r, buf_bytes(&channel), RIGHT_SUBSCRIBE))
         return;
     int with_epoch = json_get_string(r->payload, "epoch", &epoch);
     int with_offset = json_get_int64(r->payload, "offset", &q.offset);
@@ -80,7 +77,7 @@ static void handle_publish(struct crier_request *r)
     CLEANUP_BUF key = BUF_INIT;
     struct bytes data;
 
-    if (!get_channel(r, &channel) || !namespace_allows(r, buf_bytes(&channel), true))
+    if (!get_channel(r, &channel) || !may(r, buf_bytes(&channel), RIGHT_PUBLISH))
         return;
     int with_key = json_get_string(r->payload, "key", &key);
     if (json_get_raw(r->payload, "data", &data) < 0 || with_key == -EINVAL) {
@@ -121,7 +118,7 @@ static void on_presence(struct hub_call *call, void *owner)
 static void handle_presence(struct crier_request *r)
 {
     CLEANUP_BUF channel = BUF_INIT;
-    if (!get_channel(r, &channel) || !namespace_allows(r, buf_bytes(&channel), false))
+    if (!get_channel(r, &channel) || !may(r, buf_bytes(&channel), RIGHT_PRESENCE))
         return;
     struct hub_query *q = hub_query_new(HUB_QUERY_PRESENCE, &r->session->loop->inbox, buf_bytes(&channel), on_presence);
     struct presence_reply *reply = xcalloc(1, sizeof *reply);

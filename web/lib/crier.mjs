@@ -47,6 +47,7 @@ export class CrierClient extends EventTarget {
    * @param {object} [options]
    * @param {typeof WebSocket} [options.WebSocket] Node: the class of the package `ws`
    * @param {string[]} [options.protocols]
+   * @param {{encode: Function, decode: Function, binaryType?: string}} [options.wire] another form than text
    * @param {number} [options.timeoutMs] a request without answer for so long fails with code 120, "unknown"
    * @param {number} [options.pingMs] silence after which the server is asked for a sign of life
    * @param {number} [options.pongMs] how long it may take to give it
@@ -58,6 +59,7 @@ export class CrierClient extends EventTarget {
     this.#url = url;
     this.#options = {
       WebSocket: globalThis.WebSocket,
+      wire: { encode, decode },
       timeoutMs: 15_000,
       pingMs: 25_000,
       pongMs: 10_000,
@@ -106,14 +108,14 @@ export class CrierClient extends EventTarget {
         reject(new CrierError(120, 'no answer in time: the outcome is unknown', true));
       }, timeoutMs);
       this.#pending.set(id, { resolve, reject, timer });
-      this.#socket.send(encode(type, payload, id));
+      this.#socket.send(this.#options.wire.encode(type, payload, id));
     });
   }
 
   /** Sends a message without asking for an answer; false when there is no connection. */
   send(type, payload) {
     if (!this.isOpen) return false;
-    this.#socket.send(encode(type, payload));
+    this.#socket.send(this.#options.wire.encode(type, payload));
     return true;
   }
 
@@ -149,6 +151,7 @@ export class CrierClient extends EventTarget {
 
   #open() {
     const socket = new this.#options.WebSocket(typeof this.#url === 'function' ? this.#url() : this.#url, this.#options.protocols ?? []);
+    socket.binaryType = this.#options.wire.binaryType ?? socket.binaryType;
     this.#socket = socket;
     const mine = (handle) => (event) => this.#socket === socket && handle(event);
     socket.addEventListener('open', mine(() => this.#onOpen()));
@@ -170,7 +173,7 @@ export class CrierClient extends EventTarget {
 
   #onMessage(data) {
     this.#lastHeard = Date.now();
-    const message = decode(data);
+    const message = this.#options.wire.decode(data);
     if (!message) return;
     const subscription = this.#subscriptions.get(message.channel);
     if (message.id !== undefined && this.#settle(message)) {

@@ -1,0 +1,113 @@
+/* How messages of the channels wire are framed for their transports. */
+#include "channels.h"
+
+#include "pb_wire.h"
+#include "ws_frame.h"
+
+#define FRAME_GUESS 300 /* most messages are between 126 and 65535 bytes: their header has 4 */
+
+static size_t make_header(char out[WS_HEADER_MAX + PB_VARINT_MAX], const struct channels_style *style, size_t len)
+{
+    char length[PB_VARINT_MAX];
+    size_t length_size = style->encoding == CHANNELS_PROTOBUF ? pb_put_varint(length, len) : 0;
+    size_t n = 0;
+    if (style->transport == CHANNELS_WEBSOCKET)
+        n = ws_frame_header(out, style->encoding == CHANNELS_JSON ? WS_TEXT : WS_BINARY, false, length_size + len);
+    memcpy(out + n, length, length_size);
+    return n + length_size;
+}
+
+static size_t guessed_header(const struct channels_style *style)
+{
+    char header[WS_HEADER_MAX + PB_VARINT_MAX];
+    return make_header(header, style, FRAME_GUESS);
+}
+
+void channels_begin(struct buf *out, const struct channels_style *style, size_t *ret_mark)
+{
+    *ret_mark = out->len;
+    if (style->transport == CHANNELS_SSE) {
+        buf_append(out, "data: ", 6);
+        return;
+    }
+    size_t gap = guessed_header(style);
+    buf_reserve(out, gap);
+    out->len += gap;
+}
+
+void channels_end(struct buf *out, const struct channels_style *style, size_t mark)
+{
+    char header[WS_HEADER_MAX + PB_VARINT_MAX];
+    if (style->transport == CHANNELS_SSE) {
+        buf_append(out, "\n\n", 2);
+        return;
+    }
+    size_t gap = guessed_header(style), len = out->len - mark - gap;
+    size_t n = make_header(header, style, len);
+    if (n != gap) {
+        buf_reserve(out, n);
+        memmove(out->data + mark + n, out->data + mark + gap, len);
+        out->len = mark + n + len;
+    }
+    memcpy(out->data + mark, header, n);
+    if (style->transport == CHANNELS_LINES && style->encoding == CHANNELS_JSON)
+        buf_append(out, "\n", 1);
+}
+
+static bool cut(struct bytes *s, size_t front, size_t back)
+{
+    if (s->len < front + back)
+        return false;
+    *s = (struct bytes){s->data + front, s->len - front - back};
+    return true;
+}
+
+/* The message inside of its framing. */
+static bool unframe(const struct channels_style *style, struct bytes *frame)
+{
+    if (style->transport == CHANNELS_SSE)
+        return cut(frame, 6, 2);
+    if (style->transport == CHANNELS_WEBSOCKET) {
+        if (frame->len < 2 || !cut(frame, frame->data[1] == 126 ? 4 : frame->data[1] == 127 ? 10 : 2, 0))
+            return false;
+    } else if (style->encoding == CHANNELS_JSON) {
+        return cut(frame, 0, 1);
+    }
+    struct bytes rest = *frame;
+    return style->encoding == CHANNELS_JSON || pb_take_bytes(&rest, frame);
+}
+
+static struct bytes item_of_json(bool uni, struct bytes message)
+{
+    static const char prefix[] = "{\"push\":{\"channel\":\"", uni_prefix[] = "{\"channel\":\"", pub[] = "\"pub\":";
+    size_t skip = uni ? sizeof uni_prefix - 1 : sizeof prefix - 1;
+    const char *p = message.data + skip, *end = message.data + message.len - (uni ? 1 : 2);
+    if (message.len < skip + sizeof pub + 4)
+        return BYTES_NULL;
+    while (p < end && *p != '"')
+        p += *p == '\\' ? 2 : 1;
+    p += 2; /* quote and comma */
+    if (end - p < (ptrdiff_t)sizeof pub - 1 || memcmp(p, pub, sizeof pub - 1) != 0)
+        return BYTES_NULL;
+    p += sizeof pub - 1;
+    return (struct bytes){p, (size_t)(end - p)};
+}
+
+static struct bytes find_message(struct bytes in, uint32_t wanted)
+{
+    uint32_t number;
+    struct pb_value v;
+    while (pb_take_field(&in, &number, &v))
+        if (number == wanted && v.type == PB_BYTES)
+            return v.bytes;
+    return BYTES_NULL;
+}
+
+struct bytes channels_item_of_frame(const struct channels_style *style, struct bytes frame)
+{
+    if (!unframe(style, &frame))
+        return BYTES_NULL;
+    if (style->encoding == CHANNELS_JSON)
+        return item_of_json(style->uni, frame);
+    return find_message(style->uni ? frame : find_message(frame, 4), 4);
+}
