@@ -14,6 +14,8 @@ static const struct {
     [FORM_TYPED_BINARY ... FORM_TYPED_OBJECT] = {frame_typed_append, frame_typed_notice},
     [FORM_POLL] = {frame_poll_append, NULL},
     [FORM_PAYLOAD_JSON ... FORM_PAYLOAD_PROTOBUF] = {frame_payload_append, NULL},
+    [FORM_CHANNELS_JSON ... FORM_CHANNELS_LINES_PROTOBUF_DELTA] = {frame_channels_append, frame_channels_notice},
+    [FORM_ITEM_JSON ... FORM_ITEM_PROTOBUF_DELTA] = {frame_channels_append, NULL},
 };
 
 static frame_transcode_fn transcode;
@@ -92,9 +94,12 @@ void frame_builder_add(struct frame_builder *b, struct publication *p)
 void frame_builder_add_notice(struct frame_builder *b, const struct frame_notice *n, int64_t offset)
 {
     notice_fn *append = families[b->form].notice;
-    if (!append)
+    bool channels = append == frame_channels_notice;
+    if (!append || (channels && !n->info.data))
         return;
     append(b, n);
+    if (channels)
+        add_meta(b, &(struct frame_meta){.flags = FRAME_JOIN_LEAVE});
     mark(b, offset);
 }
 

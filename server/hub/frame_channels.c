@@ -40,3 +40,45 @@ bool frame_form_style(enum frame_form form, struct channels_style *ret)
     *ret = forms[form].style;
     return true;
 }
+
+/* A client that began with an empty channel learns its epoch from the first publication. */
+static struct bytes epoch_to_say(const struct frame_builder *b, uint64_t offset)
+{
+    bool news = b->channel->epoch_is_news && b->count == 0;
+    return b->channel->epoch && (news || offset == 1) ? bytes_of(b->channel->epoch) : BYTES_NULL;
+}
+
+uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
+{
+    const struct channels_form *f = &forms[b->form];
+    uint64_t offset = (uint64_t)p->offset + b->channel->shift;
+    const struct channels_publication item = {
+        .data = publication_payload(p),
+        .tags = publication_tags(p),
+        .key = b->channel->keyed ? publication_key(p) : BYTES_NULL,
+        .epoch = epoch_to_say(b, offset),
+        .offset = offset,
+        .removed = p->removed,
+        .data_as_string = f->string,
+    };
+    if (f->style.encoding == CHANNELS_JSON && !p->removed && !publication_is_json(p))
+        return FRAME_NOT_JSON;
+    if (f->kind == ITEM) {
+        channels_append_publication(&b->bytes, f->style.encoding, &item);
+        return 0;
+    }
+    size_t mark;
+    channels_begin(&b->bytes, &f->style, &mark);
+    channels_push_publication(&b->bytes, &f->style, b->channel->name, &item);
+    channels_end(&b->bytes, &f->style, mark);
+    return 0;
+}
+
+void frame_channels_notice(struct frame_builder *b, const struct frame_notice *n)
+{
+    const struct channels_style *style = &forms[b->form].style;
+    size_t mark;
+    channels_begin(&b->bytes, style, &mark);
+    channels_push_join(&b->bytes, style, b->channel->name, n->info, n->type == TYPED_LEAVE);
+    channels_end(&b->bytes, style, mark);
+}

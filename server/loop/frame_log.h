@@ -1,4 +1,5 @@
-/* A channel's newest publications on one loop in one form: framed bytes, contiguous in memory, with a mark per frame.
+/* A channel's newest publications on one loop in one form: framed bytes, contiguous in memory, with a mark per frame and
+ * what filters look at.
  *
  * A subscriber is a cursor: the sequence number of the next frame it wants. Owned by its loop channel, loop thread only;
  * pointers into the log are valid until the next append. */
@@ -6,22 +7,35 @@
 #define CRIER_LOOP_FRAME_LOG_H
 
 #include "hub/frame.h"
+#include "loop/byte_run.h"
 
 struct frame_log {
-    char *bytes;
-    size_t capacity;      /* of bytes */
-    size_t start, end;    /* live bytes */
-    uint64_t start_pos;   /* stream position of `start`; positions never go back */
+    struct byte_run bytes;
+    struct byte_run texts;        /* keys and tags */
     struct frame_log_mark *marks; /* ring */
-    size_t mark_capacity; /* power of two */
-    uint64_t base, head;  /* sequence numbers: frames [base, head) are here */
-    int64_t base_offset;  /* channel offset before the first frame here */
+    struct frame_log_meta *metas; /* ring beside it; NULL before the first block that has any */
+    size_t mark_capacity;         /* power of two */
+    uint64_t base, head;          /* sequence numbers: frames [base, head) are here */
+    int64_t base_offset;          /* channel offset before the first frame here */
     size_t limit_bytes;
+    bool bare;                    /* keeps no metas: nobody filters here */
 };
 
 struct frame_log_mark {
     uint64_t end_pos;
     int64_t offset;
+};
+
+struct frame_log_meta {
+    uint64_t text_pos; /* of the key; the tags follow it */
+    struct frame_meta meta;
+};
+
+/* What is known of a frame beside its bytes; views into the log. */
+struct frame_facts {
+    struct bytes key, tags; /* empty: none */
+    int32_t latitude_e6, longitude_e6;
+    uint8_t flags;
 };
 
 void frame_log_init(struct frame_log *log, size_t limit_bytes, int64_t base_offset);
@@ -41,5 +55,7 @@ uint64_t frame_log_seek(const struct frame_log *log, uint64_t from, int64_t offs
 struct bytes frame_log_slice(const struct frame_log *log, uint64_t seq, size_t limit, uint64_t *ret_next);
 /* Bytes of the frames [first, next). */
 struct bytes frame_log_between(const struct frame_log *log, uint64_t first, uint64_t next);
+/* Of the frame `seq` (base <= seq < head). */
+struct frame_facts frame_log_facts(const struct frame_log *log, uint64_t seq);
 
 #endif

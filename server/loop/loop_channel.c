@@ -39,6 +39,13 @@ struct channel_form *channel_form_find(const struct loop_channel *c, enum frame_
     return f;
 }
 
+/* Nobody filters the forms before those of payloads. */
+static void init_log(struct channel_form *f)
+{
+    frame_log_init(&f->log, (size_t)f->channel->loop->engine->config->limits.frame_log_bytes, -1);
+    f->log.bare = f->form < FORM_PAYLOAD_JSON;
+}
+
 struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form form)
 {
     struct channel_form *f = channel_form_find(c, form);
@@ -48,14 +55,9 @@ struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form fo
     f->channel = c;
     f->form = form;
     f->idle_since_ms = clock_mono_ms();
-    frame_log_init(&f->log, (size_t)c->loop->engine->config->limits.frame_log_bytes, -1);
+    init_log(f);
     LL_PREPEND2(c->forms, f, sibling);
     return f;
-}
-
-static struct bytes channel_name(const struct channel_form *f)
-{
-    return (struct bytes){f->channel->name, f->channel->name_len};
 }
 
 size_t channel_form_clients(void *peer)
@@ -180,7 +182,7 @@ static void displace(struct subscription *s)
 
 static void leave(const struct channel_form *f, const char *session)
 {
-    hub_leave_post(f->channel->loop->engine->hub, channel_name(f), session);
+    hub_leave_post(f->channel->loop->engine->hub, channel_form_name(f), session);
 }
 
 static void go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
@@ -200,7 +202,7 @@ static void go_live(struct subscription *s, uint64_t cursor, int64_t position, c
 static void fail(struct subscription *s, enum crier_error error, const char *detail)
 {
     struct session *session = s->session;
-    struct bytes name = channel_name(s->form);
+    struct bytes name = channel_form_name(s->form);
     bool quiet = s->quiet;
 
     if (s->joined)
@@ -277,7 +279,7 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
 {
     struct channel_form *f = s->form;
     struct loop *l = f->channel->loop;
-    struct hub_subscribe *r = hub_subscribe_new(&l->inbox, channel_name(f), on_subscribed);
+    struct hub_subscribe *r = hub_subscribe_new(&l->inbox, channel_form_name(f), on_subscribed);
     r->arg = s;
     r->history = q->history;
     r->conflate = q->conflate;
@@ -347,9 +349,9 @@ void subscription_end(struct subscription *s)
     free(s);
 }
 
-/* Takes the cursor out and asks the hub to go on behind the last frame sent. */
-static void restart(struct subscription *s, struct channel_form *f, bool conflate)
+void subscription_restart(struct subscription *s, struct channel_form *f, bool conflate)
 {
+    displace(s);
     /* A client that has not come to the present numbering has no position in it. */
     bool placed = s->cursor > s->form->epoch_seq || s->sent == s->form->epoch_offset;
     char epoch[CHANNEL_EPOCH_SIZE];
@@ -367,85 +369,7 @@ void subscription_change_form(struct subscription *s, enum frame_form form)
 {
     if (s->state == SUBSCRIPTION_ATTACHING)
         return; /* its answer comes in the old form: the client has not been promised another one yet */
-    displace(s);
-    restart(s, channel_form_get(s->form->channel, form), false);
-}
-
-/* ---- flushing ---- */
-
-/* The cursor fell off the log. Returns true when it stands on the log again. */
-static bool apply_policy(struct subscription *s)
-{
-    struct channel_form *f = s->form;
-    struct session *session = s->session;
-    bool renumbered = s->cursor < f->epoch_seq && f->log.base >= f->epoch_seq;
-    int64_t first = (renumbered ? f->epoch_offset : s->sent) + 1, last = f->log.base_offset;
-
-    metric_add(M_GAPS, 1);
-    switch (f->channel->ns->behind) {
-    case BEHIND_SKIP:
-        s->cursor = f->log.base;
-        s->sent = last;
-        session->wire->gap(session, channel_name(f), first, last);
-        return session_can_send(session);
-    case BEHIND_CONFLATE:
-        displace(s);
-        restart(s, f, true);
-        return false;
-    case BEHIND_RESYNC: {
-        struct bytes name = channel_name(f);
-        session_forget(session, s);
-        session->wire->unsubscribed(session, name, 2500, "insufficient state");
-        return false;
-    }
-    case BEHIND_CLOSE:
-        session_close(session, CLOSE_SLOW, "slow");
-        return false;
-    }
-    return false;
-}
-
-static bool behind(const struct subscription *s)
-{
-    return s->state == SUBSCRIPTION_LIVE && s->cursor < s->form->log.head;
-}
-
-static void advance(struct subscription *s, uint64_t next)
-{
-    metric_add(M_DELIVERIES, (int64_t)(next - s->cursor));
-    s->cursor = next;
-    s->sent = frame_log_offset_before(&s->form->log, next);
-}
-
-bool subscription_settle(struct subscription *s)
-{
-    return !behind(s) || s->cursor >= s->form->log.base || apply_policy(s);
-}
-
-void subscription_collect(struct subscription *s, struct buf *out, size_t limit)
-{
-    uint64_t next;
-    if (!behind(s) || (out->len && out->len >= limit))
-        return;
-    struct bytes slice = frame_log_slice(&s->form->log, s->cursor, limit - out->len, &next);
-    buf_append_bytes(out, slice);
-    advance(s, next);
-}
-
-void subscription_flush(struct subscription *s)
-{
-    struct session *session = s->session;
-    while (behind(s) && session_can_send(session)) {
-        uint64_t next;
-        if (!subscription_settle(s))
-            return;
-        struct bytes slice = frame_log_slice(&s->form->log, s->cursor, 65536, &next);
-        session_write(session, slice);
-        if (session->closing)
-            return;
-        metric_add(M_SENDS, 1);
-        advance(s, next);
-    }
+    subscription_restart(s, channel_form_get(s->form->channel, form), false);
 }
 
 /* ---- letting go ---- */
@@ -459,7 +383,7 @@ static void on_detached(struct hub_call *call, void *owner)
     if (f->detaching) {
         f->attached = f->detaching = false;
         frame_log_done(&f->log);
-        frame_log_init(&f->log, (size_t)f->channel->loop->engine->config->limits.frame_log_bytes, -1);
+        init_log(f);
     }
     hub_detach_free(d);
 }
@@ -467,7 +391,7 @@ static void on_detached(struct hub_call *call, void *owner)
 static void detach(struct channel_form *f)
 {
     struct loop *l = f->channel->loop;
-    struct hub_detach *d = hub_detach_new(&l->inbox, channel_name(f), on_detached);
+    struct hub_detach *d = hub_detach_new(&l->inbox, channel_form_name(f), on_detached);
     d->form = f->form;
     d->loop = l->index;
     d->arg = f;

@@ -88,6 +88,10 @@ struct loop_channel *loop_channel_get(struct loop *l, struct bytes name, enum cr
 struct channel_form *channel_form_find(const struct loop_channel *c, enum frame_form form);
 /* The form, not necessarily attached yet. */
 struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form form);
+static inline struct bytes channel_form_name(const struct channel_form *f)
+{
+    return (struct bytes){f->channel->name, f->channel->name_len};
+}
 /* Any thread. */
 size_t channel_form_clients(void *peer);
 void channel_form_on_block(void *peer, struct frame_block *block);
@@ -110,6 +114,11 @@ void subscription_start(struct subscription *s, const struct subscribe_request *
 void subscription_end(struct subscription *s);
 /* Goes on at its position in another form. */
 void subscription_change_form(struct subscription *s, enum frame_form form);
+/* Takes the cursor out and asks the hub to go on behind the last frame sent, in that form of the channel. */
+void subscription_restart(struct subscription *s, struct channel_form *f, bool conflate);
+
+/* ---- delivery.c ---- */
+
 /* Sends what the cursor is behind, as far as the socket takes it. */
 void subscription_flush(struct subscription *s);
 /* Applies the namespace's policy when the cursor fell off the log. Returns false when the subscription ended, waits for
@@ -117,6 +126,8 @@ void subscription_flush(struct subscription *s);
 bool subscription_settle(struct subscription *s);
 /* Adds what the cursor, which is on the log, is behind to `out`, up to `limit` bytes in all. */
 void subscription_collect(struct subscription *s, struct buf *out, size_t limit);
+
+/* ---- fanout.c ---- */
 
 /* End of a turn: starts due passes and works on them for a bounded time. */
 void loop_flush(struct loop *l);
