@@ -77,17 +77,24 @@ static void mark(struct frame_builder *b, int64_t offset)
     b->count++;
 }
 
+static void add_meta_of(struct frame_builder *b, const struct publication *p, uint8_t flags)
+{
+    flags |= (p->removed ? FRAME_REMOVED : 0) | (p->has_geo ? FRAME_HAS_GEO : 0);
+    if (!flags && !p->has_key && !p->tags_len)
+        return;
+    const struct frame_meta m = {.flags = flags,
+                                 .latitude_e6 = p->latitude_e6,
+                                 .longitude_e6 = p->longitude_e6,
+                                 .key_len = p->key_len,
+                                 .key = add_meta_bytes(b, (struct bytes){p->data, p->key_len}),
+                                 .tags_len = p->tags_len,
+                                 .tags = add_meta_bytes(b, publication_tags(p))};
+    add_meta(b, &m);
+}
+
 void frame_builder_add(struct frame_builder *b, struct publication *p)
 {
-    uint8_t flags = families[b->form].append(b, p) | (p->removed ? FRAME_REMOVED : 0);
-    if (flags || p->has_key || p->tags_len) {
-        const struct frame_meta m = {.flags = flags,
-                                     .key_len = p->key_len,
-                                     .key = add_meta_bytes(b, (struct bytes){p->data, p->key_len}),
-                                     .tags_len = p->tags_len,
-                                     .tags = add_meta_bytes(b, publication_tags(p))};
-        add_meta(b, &m);
-    }
+    add_meta_of(b, p, families[b->form].append(b, p));
     mark(b, p->offset);
 }
 

@@ -51,9 +51,10 @@ static struct bytes epoch_to_say(const struct frame_builder *b, uint64_t offset)
 uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
 {
     const struct channels_form *f = &forms[b->form];
-    uint64_t offset = (uint64_t)p->offset + b->channel->shift;
+    uint64_t offset = p->unnumbered ? 0 : (uint64_t)p->offset + b->channel->shift;
     const struct channels_publication item = {
         .data = publication_payload(p),
+        .info = publication_info(p),
         .tags = publication_tags(p),
         .key = b->channel->keyed ? publication_key(p) : BYTES_NULL,
         .epoch = epoch_to_say(b, offset),
