@@ -110,25 +110,6 @@ bool http_origin_allowed(const struct net *n, const struct http1_head *h)
     return http_origin_listed(n, origin) || is_same_origin(n, origin, h->host);
 }
 
-int http_admission(struct http_request *r, const char **ret_message)
-{
-    struct net *n = r->conn->net;
-
-    if (!http_origin_allowed(n, &r->head)) {
-        *ret_message = "origin is not allowed";
-        return 403;
-    }
-    if (n->draining) {
-        *ret_message = "shutting down";
-        return 503;
-    }
-    if (!net_shared_handshake(n->options.shared)) {
-        *ret_message = "too many handshakes";
-        return 503;
-    }
-    return 0;
-}
-
 /* ---- routes ---- */
 
 static bool pattern_matches(const char *pattern, struct bytes path, struct bytes *ret_rest)

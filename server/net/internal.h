@@ -192,8 +192,6 @@ bool http_headers_safe(const struct http_reply *reply);
 void http_count_reply(int status);
 /* The request is answered: frees it. */
 void http_finish(struct http_request *r, bool keep_alive);
-/* Origin, draining and the rate of handshakes: 0 or the status of the refusal, with a text for it. */
-int http_admission(struct http_request *r, const char **ret_message);
 
 /* ---- WebSocket and streams: ws_upgrade.c, ws_conn.c, stream.c ---- */
 
@@ -218,6 +216,10 @@ struct ws_conn {
 const struct ws_ops *ws_endpoint_find(const struct net *n, struct bytes path);
 bool ws_is_upgrade(const struct http1_head *h);
 void ws_upgrade(struct http_request *r, const struct ws_ops *ops);
+/* Origin, draining, the rate of handshakes; answers and returns false when it is refused. */
+bool ws_admit(struct http_request *r);
+/* The same by the verdict of ws_ops.upgrade. */
+bool ws_ask_user(struct http_request *r, const struct ws_ops *ops, struct ws_verdict *v);
 /* The connection is one of `phase` from now on. */
 struct ws_conn *ws_conn_new(struct conn *c, const struct ws_ops *ops, void *user, enum conn_phase phase);
 void ws_rx(struct conn *c, char *data, size_t len);

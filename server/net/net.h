@@ -78,7 +78,7 @@ struct http_route {
 
 /* ---- WebSocket ---- */
 
-/* Answer to an upgrade request, filled by ws_ops.upgrade. */
+/* Answer to a request for a WebSocket or a stream, filled by ws_ops.upgrade. */
 struct ws_verdict {
     int status;          /* 101 to accept; else the HTTP status of the refusal */
     const char *reason;  /* of a refusal, for the JSON error body; static or living until the next call */
@@ -127,16 +127,18 @@ void ws_take_message(struct ws_conn *c, bool text, struct bytes message);
 /* ---- streamed responses ---- */
 
 /* Turns a request into a response without end, which is then used as a WebSocket connection is: ws_write() of bytes that
- * bring their own framing, ws_blocked(), ws_close() for the end of the body; of `ops` the calls message and limited (by
- * ws_take_message()), writable, farewell and closed are used. `head` is a reply whose body are the first bytes.
+ * bring their own framing, ws_blocked(), ws_close() for the end of the body. Of `ops` these are called: upgrade (on a
+ * request that is not refused already; its verdict starts with `user`), message and limited (by ws_take_message()),
+ * writable, farewell and closed. `head` is a reply whose body are the first bytes.
  *
  * The body ends with the connection (RFC 9112, 6.3 rule 8): frames are the same bytes for all clients, so no chunk header
  * can be put around what one of them takes at a time. What the peer sends after such a request is not a request any more
  * (9.6: none is processed after "Connection: close"), so it is thrown away, and more than limits.header_bytes of it ends
  * the connection.
  *
- * Returns NULL when it was answered otherwise: a HEAD request by the head, or 403 (origin), 503 (draining, or
- * limits.handshakes_per_second), 500. The request is gone in any case, and closed() is not called when it is NULL. */
+ * Returns NULL when it was answered otherwise: a HEAD request by the head (without upgrade()), or with 403 (origin), 503
+ * (draining, or limits.handshakes_per_second), 500, or as the verdict says. The request is gone in any case, and closed()
+ * is not called when it is NULL. */
 struct ws_conn *http_stream_start(struct http_request *r, const struct http_reply *head, const struct ws_ops *ops, void *user);
 
 /* ---- life ---- */

@@ -5,14 +5,6 @@
 #include "util/error.h"
 #include "util/metrics.h"
 
-static void refuse(struct http_request *r, int status, const char *message)
-{
-    const struct http_header retry = {"Retry-After", BYTES_LIT("1")};
-
-    metric_add(M_HANDSHAKES_REFUSED, 1);
-    http_respond_status(r, status, message, &retry, status == 503);
-}
-
 static struct ws_conn *switch_conn(struct http_request *r, const struct ws_ops *ops, void *user)
 {
     struct conn *c = r->conn;
@@ -26,26 +18,37 @@ static struct ws_conn *switch_conn(struct http_request *r, const struct ws_ops *
     return w;
 }
 
+/* HEAD is answered without a stream, all others begin one or are refused. */
+static bool begin(struct http_request *r, const struct http_reply *head, const struct ws_ops *ops, struct ws_verdict *v,
+                  struct buf *out)
+{
+    bool head_only = bytes_eq_str(r->head.method, "HEAD");
+
+    if (!http_headers_safe(head)) {
+        http_respond_error(r, CRIER_ERR_INTERNAL, NULL);
+        return false;
+    }
+    if (!ws_admit(r) || (!head_only && !ws_ask_user(r, ops, v)))
+        return false;
+    http_head_append(r, head, false, false, out);
+    http_count_reply(head->status);
+    if (head_only) {
+        conn_write(r->conn, out->data, out->len);
+        http_finish(r, false);
+    }
+    return !head_only;
+}
+
 struct ws_conn *http_stream_start(struct http_request *r, const struct http_reply *head, const struct ws_ops *ops, void *user)
 {
+    struct ws_verdict v = {.status = 101, .user = user};
     struct conn *c = r->conn;
-    const char *message = NULL;
     CLEANUP_BUF out = BUF_INIT;
-    int status = http_headers_safe(head) ? http_admission(r, &message) : 500;
 
-    if (status) {
-        refuse(r, status, message);
+    if (!begin(r, head, ops, &v, &out))
         return NULL;
-    }
-    http_head_append(r, head, false, false, &out);
-    http_count_reply(head->status);
-    if (bytes_eq_str(r->head.method, "HEAD")) {
-        conn_write(c, out.data, out.len);
-        http_finish(r, false);
-        return NULL;
-    }
     metric_add(M_HANDSHAKES, 1);
-    struct ws_conn *w = switch_conn(r, ops, user);
+    struct ws_conn *w = switch_conn(r, ops, v.user);
     buf_append_bytes(&out, head->body);
     conn_write(c, out.data, out.len);
     return w;

@@ -67,15 +67,20 @@ static bool check_handshake(struct http_request *r)
     return false;
 }
 
-static bool check_admission(struct http_request *r)
+bool ws_admit(struct http_request *r)
 {
     const struct http_header retry = {"Retry-After", BYTES_LIT("1")};
-    const char *message;
-    int status = http_admission(r, &message);
+    struct net *n = r->conn->net;
 
-    if (status)
-        refuse(r, status, message, status == 503 ? &retry : NULL);
-    return status == 0;
+    if (!http_origin_allowed(n, &r->head))
+        refuse(r, 403, "origin is not allowed", NULL);
+    else if (n->draining)
+        refuse(r, 503, "shutting down", &retry);
+    else if (!net_shared_handshake(n->options.shared))
+        refuse(r, 503, "too many handshakes", &retry);
+    else
+        return true;
+    return false;
 }
 
 /* All fields of that name as one list. */
@@ -99,7 +104,7 @@ static bool was_offered(const struct http_request *r, struct bytes subprotocol)
     return false;
 }
 
-static bool ask_user(struct http_request *r, const struct ws_ops *ops, struct ws_verdict *v)
+bool ws_ask_user(struct http_request *r, const struct ws_ops *ops, struct ws_verdict *v)
 {
     if (ops->upgrade)
         ops->upgrade(r, v);
@@ -174,7 +179,7 @@ void ws_upgrade(struct http_request *r, const struct ws_ops *ops)
 {
     struct ws_verdict v = {.status = 101};
 
-    if (!check_handshake(r) || !check_admission(r) || !ask_user(r, ops, &v))
+    if (!check_handshake(r) || !ws_admit(r) || !ws_ask_user(r, ops, &v))
         return;
     if (v.subprotocol.data && !was_offered(r, v.subprotocol)) {
         log_error("subprotocol was not offered by the client", LOG_BYTES("subprotocol", v.subprotocol));

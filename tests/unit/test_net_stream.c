@@ -7,7 +7,20 @@
 static atomic_int opened, closed_count, last_code, writable_count, message_count, limited_count, refused_count;
 static struct ws_conn *last_conn;
 static struct http_request *waiting;
+static int verdict_status;
 static bool close_in_message;
+
+static void on_upgrade(struct http_request *r, struct ws_verdict *v)
+{
+    assert_true(http_path(r).len > 0);
+    assert_ptr_equal(v->user, &waiting);
+    v->user = &opened;
+    if (verdict_status) {
+        v->status = verdict_status;
+        v->reason = "not you";
+        v->retry_after_s = 7;
+    }
+}
 
 static void on_message(struct ws_conn *c, bool text, struct bytes message)
 {
@@ -47,6 +60,7 @@ static void on_closed(struct ws_conn *c, int code)
 }
 
 static const struct ws_ops ops = {
+    .upgrade = on_upgrade,
     .message = on_message,
     .limited = on_limited,
     .writable = on_writable,
@@ -58,7 +72,7 @@ static void begin(struct http_request *r)
 {
     const struct http_header headers[] = {{"Cache-Control", BYTES_LIT("no-cache")}, {"X-Accel-Buffering", BYTES_LIT("no")}};
     const struct http_reply head = {200, "text/event-stream", BYTES_LIT("\r\n"), headers, 2};
-    struct ws_conn *c = http_stream_start(r, &head, &ops, &opened);
+    struct ws_conn *c = http_stream_start(r, &head, &ops, &waiting);
     if (!c) {
         refused_count++;
         return;
@@ -111,6 +125,7 @@ static void start(struct server *s)
     opened = closed_count = last_code = writable_count = message_count = limited_count = refused_count = 0;
     last_conn = NULL;
     close_in_message = false;
+    verdict_status = 0;
     s->options.routes = routes;
     s->options.route_count = sizeof routes / sizeof *routes;
     server_start(s);
@@ -544,7 +559,14 @@ static void test_refusals(void **state)
     assert_int_equal(r.status, 503);
     assert_string_equal(header(&r, "Retry-After"), "1");
     eventually(refused_count == 3);
+    sleep_ms(1100);
+    verdict_status = 401;
+    ask(&s, GET("/stream"), &r);
+    assert_int_equal(r.status, 401);
+    assert_string_equal(header(&r, "Retry-After"), "7");
+    assert_non_null(strstr(r.body.data, "not you"));
     assert_int_equal(metric_total(M_HANDSHAKES_REFUSED), refused + 3);
+    assert_int_equal(opened, 1);
     close(fd);
     stop(&s);
 }
