@@ -126,7 +126,9 @@ CRIER_API int channels_decode_emulation(struct channels_decoder *d, struct bytes
 enum channels_transport {
     CHANNELS_WEBSOCKET, /* frame header in front; protobuf has its length in front as well */
     CHANNELS_SSE,       /* "data: " ... LF LF */
-    CHANNELS_LINES,     /* ... LF; protobuf: length in front */
+    /* ... LF; protobuf: length in front. JSON is ASCII here, the rest of Unicode as escapes: the usual client decodes what
+     * it reads piece by piece, and the network may cut a character of several bytes in two. */
+    CHANNELS_LINES,
 };
 
 struct channels_style {

@@ -35,6 +35,48 @@ void channels_begin(struct buf *out, const struct channels_style *style, size_t 
     out->len += gap;
 }
 
+static size_t find_beyond_ascii(const struct buf *b, size_t from)
+{
+    while (from < b->len && (unsigned char)b->data[from] < 0x80)
+        from++;
+    return from;
+}
+
+/* Takes one character of valid UTF-8; where it is none, a byte that stands for nothing. */
+static uint32_t take_character(const unsigned char **p, const unsigned char *end)
+{
+    unsigned lead = *(*p)++, more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+    uint32_t c = more ? lead & (0x3fu >> more) : 0xfffd;
+
+    if (more > (size_t)(end - *p))
+        return 0xfffd;
+    for (; more && (**p & 0xc0) == 0x80; more--)
+        c = c << 6 | (*(*p)++ & 0x3f);
+    return more ? 0xfffd : c;
+}
+
+/* Outside of strings JSON is ASCII, so the escapes stand inside of strings only. */
+static void escape_beyond_ascii(struct buf *out, size_t from)
+{
+    size_t at = find_beyond_ascii(out, from);
+    if (at == out->len)
+        return;
+    CLEANUP_BUF tail = BUF_INIT;
+    buf_append(&tail, out->data + at, out->len - at);
+    out->len = at;
+    for (const unsigned char *p = (unsigned char *)tail.data, *end = p + tail.len; p < end;) {
+        if (*p < 0x80) {
+            buf_append(out, p++, 1);
+            continue;
+        }
+        uint32_t c = take_character(&p, end);
+        if (c >= 0x10000)
+            buf_printf(out, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
+        else
+            buf_printf(out, "\\u%04x", c);
+    }
+}
+
 void channels_end(struct buf *out, const struct channels_style *style, size_t mark)
 {
     char header[WS_HEADER_MAX + PB_VARINT_MAX];
@@ -50,8 +92,10 @@ void channels_end(struct buf *out, const struct channels_style *style, size_t ma
         out->len = mark + n + len;
     }
     memcpy(out->data + mark, header, n);
-    if (style->transport == CHANNELS_LINES && style->encoding == CHANNELS_JSON)
+    if (style->transport == CHANNELS_LINES && style->encoding == CHANNELS_JSON) {
+        escape_beyond_ascii(out, mark);
         buf_append(out, "\n", 1);
+    }
 }
 
 static bool cut(struct bytes *s, size_t front, size_t back)

@@ -163,6 +163,32 @@ static void messages_are_framed_for_their_transport(void **state)
     }
 }
 
+static void lines_are_ascii(void **state)
+{
+    (void)state;
+    static const struct channels_style lines = {CHANNELS_JSON, CHANNELS_LINES, false};
+    static const struct {
+        const char *data, *written;
+    } cases[] = {
+        {"\"plain\"", "\"plain\""},
+        {"\"\xc3\xa4.\xe2\x82\xac.\xf0\x9f\x98\x80\x7f\"", "\"\\u00e4.\\u20ac.\\ud83d\\ude00\x7f\""},
+        {"[\"\xed\x9f\xbf\",\"\xf4\x8f\xbf\xbf\"]", "[\"\\ud7ff\",\"\\udbff\\udfff\"]"},
+        {"\"\xff\x80\xc3\"", "\"\\ufffd\\ufffd\""}, /* never sent by anyone; must not do harm */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        CLEANUP_BUF out = BUF_INIT;
+        CLEANUP_BUF wanted = BUF_INIT;
+        size_t mark;
+        buf_append_str(&out, "\xc3\xa4 before\n");
+        channels_begin(&out, &lines, &mark);
+        channels_push_message(&out, &lines, bytes_of(cases[i].data));
+        channels_end(&out, &lines, mark);
+        buf_printf(&wanted, "\xc3\xa4 before\n{\"push\":{\"message\":{\"data\":%s}}}\n", cases[i].written);
+        assert_int_equal(out.len, wanted.len);
+        assert_memory_equal(out.data, wanted.data, out.len);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +199,7 @@ int main(void)
         cmocka_unit_test(the_item_of_a_frame_is_found_in_every_style),
         cmocka_unit_test(a_frame_of_something_else_has_no_item),
         cmocka_unit_test(messages_are_framed_for_their_transport),
+        cmocka_unit_test(lines_are_ascii),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
