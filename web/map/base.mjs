@@ -33,10 +33,13 @@ function ownStyle(palette) {
   };
 }
 
+/** Attributions are markup to MapLibre; what comes from an address is text. */
+const escapeText = (text) => text.replace(/[&<>"]/g, (character) => `&#${character.charCodeAt(0)};`);
+
 function rasterStyle(tiles, attribution) {
   return {
     version: 8,
-    sources: { tiles: { type: 'raster', tiles: [tiles], tileSize: 256, attribution: attribution ?? '' } },
+    sources: { tiles: { type: 'raster', tiles: [tiles], tileSize: 256, attribution: escapeText(attribution ?? '') } },
     layers: [{ id: 'tiles', type: 'raster', source: 'tiles' }],
   };
 }
@@ -72,9 +75,29 @@ export function createBase(container, view) {
     renderWorldCopies: false,
     collectResourceTiming: false,
   });
-  map.addControl(new AttributionControl({ compact: true }), 'bottom-right');
-  map.addControl(new NavigationControl({ visualizePitch: false }), 'bottom-right');
-  map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left');
   onPaletteChange((palette) => repaint(map, palette));
   return map;
+}
+
+/** Buttons, scale, and whose the data is: `attribution` may be empty. */
+export function addControls(map, attribution) {
+  map.addControl(new AttributionControl({ compact: true, ...(attribution && { customAttribution: escapeText(attribution) }) }), 'bottom-right');
+  map.addControl(new NavigationControl({ visualizePitch: false }), 'bottom-right');
+  map.addControl(new ScaleControl({ maxWidth: 120 }), 'bottom-left');
+}
+
+/** A faint layer of lines under everything else that moves: {show(geojson), setVisible(bool)}. */
+export function addTracks(map) {
+  map.addSource('tracks', { type: 'geojson', data: { type: 'FeatureCollection', features: [] } });
+  map.addLayer({
+    id: 'tracks',
+    type: 'line',
+    source: 'tracks',
+    layout: { 'line-cap': 'round', 'line-join': 'round' },
+    paint: { 'line-color': currentPalette().track, 'line-opacity': 0.38, 'line-width': ['interpolate', ['linear'], ['zoom'], 9, 0.7, 12, 1.4, 16, 5] },
+  });
+  return {
+    show: (lines) => map.getSource('tracks').setData(lines),
+    setVisible: (visible) => map.setLayoutProperty('tracks', 'visibility', visible ? 'visible' : 'none'),
+  };
 }

@@ -2,12 +2,12 @@
 import { MODES } from './wire.mjs';
 
 export const MODE_NAMES = Object.freeze({
-  bus: 'Bus', tram: 'Tram', train: 'Train', ferry: 'Ferry', metro: 'Metro', ubus: 'U line', robot: 'Robot bus',
+  bus: 'Bus', tram: 'Tram', train: 'Train', ferry: 'Ferry', metro: 'Metro', ubus: 'U line', robot: 'Robot bus', other: 'Other',
 });
 
 const light = {
   dark: false,
-  modes: { bus: '#0a6fc2', tram: '#00855a', train: '#8c4799', ferry: '#007fa8', metro: '#e05206', ubus: '#2b3f9e', robot: '#b0245e' },
+  modes: { bus: '#0a6fc2', tram: '#00855a', train: '#8c4799', ferry: '#007fa8', metro: '#e05206', ubus: '#2b3f9e', robot: '#b0245e', other: '#5b6675' },
   outline: '#ffffff',
   panel: '#ffffff',
   text: '#1d2430',
@@ -25,7 +25,7 @@ const light = {
 
 const dark = {
   dark: true,
-  modes: { bus: '#58abf5', tram: '#3ecf8e', train: '#c98bd8', ferry: '#4fc9ec', metro: '#ff8a4c', ubus: '#93a4ff', robot: '#f27aa8' },
+  modes: { bus: '#58abf5', tram: '#3ecf8e', train: '#c98bd8', ferry: '#4fc9ec', metro: '#ff8a4c', ubus: '#93a4ff', robot: '#f27aa8', other: '#9aa6b5' },
   outline: '#0d1218',
   panel: '#1b1f26',
   text: '#e4e8ee',
@@ -59,4 +59,4 @@ export function onPaletteChange(callback) {
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', check);
 }
 
-export const modeName = (mode) => MODES[mode] ?? 'bus';
+export const modeName = (mode) => MODES[mode] ?? 'other';

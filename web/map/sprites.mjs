@@ -49,6 +49,7 @@ const shapes = {
   },
 };
 shapes.ubus = shapes.bus;
+shapes.other = shapes.robot;
 
 /** Open doors: a bright body and two leaves drawn apart. */
 function paintDoors(context, colour, outline, radius) {

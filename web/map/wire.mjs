@@ -8,7 +8,7 @@ export const TYPE = Object.freeze({ VIEWPORT: 101, NOTIFICATION: 103, VEHICLES: 
 const CONTROL = 0xffffff00;
 
 export const FLAG = Object.freeze({ DOORS_OPEN: 1, NO_FIX: 2, SIMULATED: 4 });
-export const MODES = Object.freeze(['bus', 'tram', 'train', 'ferry', 'metro', 'ubus', 'robot']);
+export const MODES = Object.freeze(['bus', 'tram', 'train', 'ferry', 'metro', 'ubus', 'robot', 'other']);
 
 const Corner = message({ longitude: [1, 'double'], latitude: [2, 'double'] });
 

@@ -1,0 +1,62 @@
+/** The chosen vehicle: its newest data, its trail, and the map that follows it. */
+import { Trail } from './trail.mjs';
+
+const NEAR_ZOOM = 14.5;
+const STEP_PX = 0.4; // smaller moves are not worth a frame of the map
+
+export class Selection {
+  id = null;
+  /** The newest that is known, kept when the vehicle leaves the view; null when nothing is. */
+  data = null;
+  following = false;
+  #map;
+  #find;
+
+  constructor({ map, find }) {
+    this.#map = map;
+    this.#find = find;
+    this.trail = new Trail(() => (this.id === null ? undefined : find(this.id)));
+  }
+
+  /** Resolves when its trail is here; `fly` moves the map to it. */
+  async choose(id, { fly = false, follow = false } = {}) {
+    this.id = id;
+    this.data = (id !== null && this.#find(id)?.data) || null;
+    this.following = id !== null && follow;
+    const past = this.trail.show(id);
+    if (fly && this.data) this.#flyTo(this.#find(id));
+    await past;
+    const { newest } = this.trail;
+    if (id !== this.id || this.data || !newest || !(fly || follow)) return;
+    this.#flyTo(newest);
+  }
+
+  #flyTo({ longitude, latitude }) {
+    this.#map.flyTo({ center: [longitude, latitude], zoom: Math.max(this.#map.getZoom(), NEAR_ZOOM), duration: 1200 });
+  }
+
+  onPosition(data) {
+    if (data.id !== this.id) return;
+    this.data = data;
+    this.trail.onPosition(data);
+  }
+
+  follow(following) {
+    this.following = following && this.id !== null;
+    const { newest } = this.trail;
+    if (this.following && !this.#find(this.id) && newest) this.#flyTo(newest);
+  }
+
+  /** Each frame: the map goes along, unless it is on its way by itself or by the user. */
+  keepInView() {
+    if (!this.following || this.#map.isMoving()) return;
+    const vehicle = this.#find(this.id);
+    if (!vehicle || vehicle.leftAt) return;
+    const center = this.#map.getCenter();
+    const target = [vehicle.longitude, vehicle.latitude];
+    const [from, to] = [this.#map.project(center), this.#map.project(target)];
+    const distance = Math.hypot(from.x - to.x, from.y - to.y);
+    if (distance > 200) this.#map.easeTo({ center: target, duration: 500 });
+    else if (distance > STEP_PX) this.#map.jumpTo({ center: target });
+  }
+}

@@ -1,0 +1,48 @@
+/** The state of the connection in words, and how old the newest position is. */
+import { ageText, timeText } from './describe.mjs';
+
+const TEXT = { idle: 'Not connected', connecting: 'Connecting …', open: 'Live', waiting: 'Connection lost', closed: 'The server ended the connection' };
+const TICK_MS = 500;
+const OLD_MS = 10_000;
+
+export class Status {
+  #state = 'connecting';
+  #retryAt = 0;
+  #read;
+
+  /** Elements: root, text, lag, tryNow. `read` gives {ageMs, count, replayMs}. */
+  constructor(client, elements, read) {
+    this.elements = elements;
+    this.#read = read;
+    client.addEventListener('state', ({ detail }) => this.#onState(detail));
+    elements.tryNow.addEventListener('click', () => client.connect());
+    setInterval(() => this.tick(), TICK_MS);
+  }
+
+  #onState({ state, delayMs = 0 }) {
+    if (state === 'connecting' && this.#state === 'waiting') return; // one attempt of many
+    this.#state = state;
+    this.#retryAt = performance.now() + delayMs;
+    this.elements.tryNow.hidden = state !== 'waiting' && state !== 'closed';
+    this.tick();
+  }
+
+  tick() {
+    const { root, text, lag } = this.elements;
+    const { ageMs, count, replayMs } = this.#read();
+    const replayed = this.#state === 'open' && replayMs !== null;
+    const quiet = this.#state === 'open' && !replayed && ageMs !== null && ageMs > OLD_MS;
+    root.dataset.state = replayed ? 'replay' : quiet ? 'quiet' : this.#state;
+    const words = replayed ? 'Replay' : quiet ? 'Connected, no new positions' : TEXT[this.#state];
+    if (text.textContent !== words) text.textContent = words;
+    lag.textContent = this.#detail({ ageMs, count, replayMs: replayed ? replayMs : null });
+  }
+
+  #detail({ ageMs, count, replayMs }) {
+    if (this.#state === 'waiting') return `· next try in ${Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000))} s`;
+    if (this.#state !== 'open') return '';
+    if (replayMs !== null) return `· ${timeText(replayMs)}`;
+    const vehicles = `· ${count} ${count === 1 ? 'vehicle' : 'vehicles'}`;
+    return ageMs === null ? vehicles : `${vehicles} · ${ageText(ageMs)} behind`;
+  }
+}
