@@ -168,11 +168,25 @@ static void respect_memory_bound(struct channel *c)
     }
 }
 
+/* A map needs a stream of changes in any case: its subscribers read the state in pages meanwhile. */
+#define MAP_STREAM 1000
+#define MAP_STREAM_TTL_MS 60000
+
+static bool has_default_stream(const struct config_namespace *ns)
+{
+    return ns->history == 0 && ns->keyed && ns->map != MAP_OFF;
+}
+
+size_t channel_history_limit(const struct config_namespace *ns)
+{
+    return has_default_stream(ns) ? MAP_STREAM : (size_t)ns->history;
+}
+
 static void keep(struct channel *c, struct publication *p)
 {
     int64_t before = memory_of(c);
     c->top = p->offset;
-    history_append(&c->history, p, (size_t)c->ns->history);
+    history_append(&c->history, p, channel_history_limit(c->ns));
     if (c->ns->keyed)
         keyed_put(&c->keyed, p);
     if (!c->ns->keyed || !p->has_key)
@@ -325,8 +339,9 @@ static void expire_keys(struct channel *c, int64_t wall_ms)
 bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms)
 {
     int64_t before = memory_of(c);
-    if (c->ns->history_ttl_ms)
-        history_expire(&c->history, wall_ms - c->ns->history_ttl_ms);
+    int64_t ttl_ms = has_default_stream(c->ns) ? MAP_STREAM_TTL_MS : c->ns->history_ttl_ms;
+    if (ttl_ms)
+        history_expire(&c->history, wall_ms - ttl_ms);
     if (c->ns->keyed && c->ns->key_ttl_ms)
         expire_keys(c, wall_ms);
     note_memory(c, before);

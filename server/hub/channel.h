@@ -65,6 +65,8 @@ struct channel {
 struct channel *channel_new(struct hub *hub, struct bytes name, const struct config_namespace *ns);
 void channel_free(struct channel *c);
 
+/* Publications that its history keeps. */
+size_t channel_history_limit(const struct config_namespace *ns);
 /* Appends to history and keyed table and queues it for the loops. Takes the reference. */
 void channel_append(struct channel *c, struct publication *p);
 /* Position that a client has which got everything: for a channel fed by one partition the partition's own progress. */

@@ -36,7 +36,4 @@ struct hub_history *hub_history_new(struct inbox *origin, struct bytes channel,
                                     void (*done)(struct hub_call *call, void *owner));
 void hub_history_free(struct hub_history *h);
 
-/* Before the bridges close: those that wait for a read are answered. */
-void history_reads_cancel(struct hub *hub);
-
 #endif

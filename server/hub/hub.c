@@ -7,6 +7,7 @@
 
 #include "hub/bridge_instance.h"
 #include "hub/dead_letter.h"
+#include "hub/log_read.h"
 #include "hub/publish.h"
 #include "hub/relay.h"
 #include "hub/resume.h"
@@ -335,6 +336,7 @@ void hub_close(struct hub *hub, uint64_t deadline_ms, void (*on_closed)(struct h
     hub->on_closed = on_closed;
     hub_retry_waiting(hub);
     resumes_cancel(hub);
+    log_reads_cancel(hub);
     for (size_t i = 0; i < hub->source_count; i++)
         dead_letters_cancel(&hub->sources[i]);
     for (size_t i = 0; i < hub->bridge_count; i++)

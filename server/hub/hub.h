@@ -18,6 +18,7 @@ struct source;
 struct relay;
 struct publish_table;
 struct resume;
+struct log_read;
 
 /* ---- calls from loop threads ---- */
 
@@ -85,6 +86,8 @@ struct hub {
     struct hub_call *waiting; /* calls that wait for a source to catch up */
     struct resume *resumes;   /* wait for their turn to read */
     size_t reading;
+    struct log_read *log_reads; /* the same for histories */
+    size_t log_reads_waiting, log_reading;
     void (*on_closed)(struct hub *hub);
     size_t closing_bridges;
 };

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "hub/bridge_instance.h"
+#include "hub/history_call.h"
 #include "hub/relay.h"
-#include "hub/source.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 
@@ -61,52 +61,34 @@ static enum crier_error query_presence(struct hub *hub, struct hub_query *q)
     return CRIER_OK;
 }
 
-static void write_publications(struct hub_query *q, struct channel *c, size_t first, size_t count)
+/* The items of FORM_POLL have a comma behind them. */
+static void on_history(struct hub_call *call, void *owner)
 {
-    struct frame_builder builder;
-    size_t limit = q->limit < 0 || (size_t)q->limit > count ? count : (size_t)q->limit;
-
-    frame_builder_init(&builder, FORM_POLL, &c->frame);
-    for (size_t i = 0; i < limit; i++)
-        frame_builder_add(&builder, history_get(&c->history, q->reverse ? first + count - 1 - i : first + i));
-    struct bytes items = buf_bytes(&builder.bytes);
-    buf_append(&q->json, items.data, items.len ? items.len - 1 : 0); /* without the last comma */
-    frame_block_unref(frame_builder_finish(&builder));
+    struct hub_history *h = (struct hub_history *)call;
+    struct hub_query *q = h->arg;
+    (void)owner;
+    q->error = h->error;
+    if (h->error == CRIER_OK) {
+        buf_append_str(&q->json, "{\"publications\":[");
+        if (h->block)
+            buf_append(&q->json, h->block->bytes, h->block->len - 1);
+        buf_printf(&q->json, "],\"epoch\":\"%s\",\"offset\":%lld}", h->epoch, (long long)h->position);
+    }
+    hub_history_free(h);
+    hub_call_finish(&q->call);
 }
 
-static enum crier_error query_history(struct hub *hub, struct hub_query *q)
+static void query_history(struct hub *hub, struct hub_query *q)
 {
-    const struct config_namespace *ns = config_namespace_of(hub->config, bytes_of(q->channel));
-    enum crier_error error = CRIER_OK;
-    if (!ns)
-        return CRIER_ERR_UNKNOWN_CHANNEL;
-    if (ns->history == 0)
-        return CRIER_ERR_NOT_AVAILABLE;
-    struct channel *c = hub_channel(hub, bytes_of(q->channel), &error);
-    if (!c)
-        return error;
-    if (c->numbering == NUMBERED_NOT_YET && !source_of_channel(hub, bytes_of(q->channel)))
-        channel_number_here(c);
-
-    size_t first = 0, count = c->history.count;
-    if (q->has_since) {
-        if (strcmp(q->since_epoch, c->epoch) != 0 || q->since_offset > channel_position(c))
-            return CRIER_ERR_UNRECOVERABLE_POSITION;
-        size_t after = history_after(&c->history, q->since_offset);
-        if (q->reverse) {
-            /* Backwards from the position: what is before it, exclusive. */
-            count = after && history_get(&c->history, after - 1)->offset == q->since_offset ? after - 1 : after;
-        } else {
-            if (q->since_offset < c->history.floor)
-                return CRIER_ERR_UNRECOVERABLE_POSITION;
-            first = after;
-            count -= after;
-        }
-    }
-    buf_append_str(&q->json, "{\"publications\":[");
-    write_publications(q, c, first, count);
-    buf_printf(&q->json, "],\"epoch\":\"%s\",\"offset\":%lld}", c->epoch, (long long)channel_position(c));
-    return CRIER_OK;
+    struct hub_history *h = hub_history_new(NULL, bytes_of(q->channel), on_history);
+    h->form = FORM_POLL;
+    h->limit = q->limit;
+    h->reverse = q->reverse;
+    h->has_since = q->has_since;
+    h->since_offset = q->since_offset;
+    memcpy(h->since_epoch, q->since_epoch, sizeof h->since_epoch);
+    h->arg = q;
+    h->call.run(hub, &h->call);
 }
 
 static enum crier_error query_history_remove(struct hub *hub, struct hub_query *q)
@@ -266,7 +248,6 @@ static void run_query(struct hub *hub, struct hub_call *call)
         [HUB_QUERY_PRESENCE] = query_presence,
         [HUB_QUERY_PRESENCE_MAP] = query_presence,
         [HUB_QUERY_PRESENCE_STATS] = query_presence,
-        [HUB_QUERY_HISTORY] = query_history,
         [HUB_QUERY_HISTORY_REMOVE] = query_history_remove,
         [HUB_QUERY_CHANNELS] = query_channels,
         [HUB_QUERY_INFO] = query_info,
@@ -274,6 +255,10 @@ static void run_query(struct hub *hub, struct hub_call *call)
         [HUB_QUERY_METRICS] = query_metrics,
     };
     struct hub_query *q = (struct hub_query *)call;
+    if (q->kind == HUB_QUERY_HISTORY) {
+        query_history(hub, q);
+        return;
+    }
     q->error = answers[q->kind](hub, q);
     hub_call_finish(call);
 }

@@ -45,6 +45,17 @@ struct partition *source_partition_for(struct source *s, const char *epoch)
     return p && p->started ? p : NULL;
 }
 
+void source_find_numbering(struct channel *c, struct source *s, const char *epoch)
+{
+    if (c->numbering != NUMBERED_NOT_YET)
+        return;
+    struct partition *p = s ? source_partition_for(s, epoch) : NULL;
+    if (p)
+        channel_number_by(c, p);
+    else if (!s || source_numbers_here(s))
+        channel_number_here(c);
+}
+
 static void drop_partition(struct source *s, struct partition *p)
 {
     HASH_DEL(s->partitions, p);
