@@ -25,6 +25,7 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->used_ms = clock_mono_ms();
     c->expired_at = INT64_MIN;
     c->frame.epoch = c->epoch;
+    c->frame.delta_always = ns->delta_publish;
     epoch_random(c->epoch); /* until its partition is known, nothing before this moment can be resumed */
     c->top = -1;
     history_init(&c->history, -1);
@@ -40,11 +41,20 @@ static void drop_fresh(struct channel *c)
     c->fresh_count = 0;
 }
 
+static void drop_deltas(struct channel *c)
+{
+    if (c->deltas)
+        delta_chain_done(c->deltas);
+    free(c->deltas);
+    c->deltas = NULL;
+}
+
 void channel_free(struct channel *c)
 {
     metric_add(M_CHANNELS, -1);
     metric_add(M_HISTORY_BYTES, -memory_of(c));
     drop_fresh(c);
+    drop_deltas(c);
     free(c->fresh);
     history_done(&c->history);
     keyed_done(&c->keyed);
@@ -237,6 +247,7 @@ void channel_number_here(struct channel *c)
     c->frame.shift = 0;
     c->origin = NULL;
     epoch_random(c->epoch);
+    drop_deltas(c);
     /* Offsets of the former numbering mean nothing under the new epoch. */
     channel_drop_history(c, 0);
     c->history.floor = 0;
@@ -288,13 +299,63 @@ static void send_to_form(struct channel *c, size_t *i, struct frame_block *block
     frame_block_unref(block);
 }
 
-static struct frame_block *frame_fresh(struct channel *c, enum frame_form form)
+/* Of the fresh publications, made once for all forms: `ends[i]` is where the one of publication i ends, an empty one means
+ * in full. */
+struct fresh_deltas {
+    struct buf bytes;
+    size_t *ends;
+};
+
+static bool wants_deltas(const struct channel *c)
+{
+    for (size_t i = 0; i < c->peer_count; i++)
+        if (frame_form_has_deltas(c->peers[i].form))
+            return true;
+    return false;
+}
+
+static void make_deltas(struct channel *c, struct fresh_deltas *d)
+{
+    if (!wants_deltas(c)) {
+        drop_deltas(c);
+        return;
+    }
+    if (!c->deltas) {
+        c->deltas = xmalloc(sizeof *c->deltas);
+        delta_chain_init(c->deltas, c->ns->keyed);
+    }
+    d->ends = xmalloc(c->fresh_count * sizeof *d->ends);
+    for (size_t i = 0; i < c->fresh_count; i++) {
+        delta_chain_next(c->deltas, c->fresh[i], c->frame.delta_always || c->fresh[i]->wants_delta, &d->bytes);
+        d->ends[i] = d->bytes.len;
+    }
+}
+
+static struct bytes fresh_delta(const struct fresh_deltas *d, size_t i)
+{
+    size_t start = d->ends && i ? d->ends[i - 1] : 0;
+    return d->ends && d->ends[i] > start ? (struct bytes){d->bytes.data + start, d->ends[i] - start} : BYTES_NULL;
+}
+
+static struct frame_block *frame_fresh(struct channel *c, enum frame_form form, const struct fresh_deltas *deltas)
 {
     struct frame_builder builder;
     frame_builder_init(&builder, form, &c->frame);
     for (size_t i = 0; i < c->fresh_count; i++)
-        frame_builder_add(&builder, c->fresh[i]);
+        frame_builder_add_delta(&builder, c->fresh[i], fresh_delta(deltas, i));
     return frame_builder_finish(&builder);
+}
+
+static void send_fresh(struct channel *c)
+{
+    struct fresh_deltas deltas = {.ends = NULL};
+    make_deltas(c, &deltas);
+    for (size_t i = 0; i < c->peer_count;)
+        send_to_form(c, &i, frame_fresh(c, c->peers[i].form, &deltas));
+    buf_done(&deltas.bytes);
+    free(deltas.ends);
+    c->serial += c->fresh_count;
+    c->frame.epoch_is_news = false;
 }
 
 bool channel_flush(struct channel *c, uint64_t now_ms)
@@ -305,10 +366,8 @@ bool channel_flush(struct channel *c, uint64_t now_ms)
         c->flush_due_ms = clock_mono_ms() + (uint64_t)c->ns->interval_ms;
     if (c->ns->interval_ms && c->ns->keyed)
         conflate_fresh(c);
-    for (size_t i = 0; i < c->peer_count && c->fresh_count;)
-        send_to_form(c, &i, frame_fresh(c, c->peers[i].form));
     if (c->fresh_count)
-        c->frame.epoch_is_news = false;
+        send_fresh(c);
     c->used_ms = now_ms ? now_ms : c->used_ms;
     drop_fresh(c);
     return true;
@@ -327,6 +386,7 @@ void channel_notice(struct channel *c, const struct frame_notice *n)
     channel_flush(c, 0); /* a notice keeps its place among the publications */
     for (size_t i = 0; i < c->peer_count;)
         send_to_form(c, &i, frame_notice(c, c->peers[i].form, n));
+    c->serial += n->info.data != NULL;
 }
 
 static void expire_keys(struct channel *c, int64_t wall_ms)

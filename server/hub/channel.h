@@ -8,6 +8,7 @@
 #include <uthash.h>
 
 #include "config/config.h"
+#include "hub/delta.h"
 #include "hub/frame.h"
 #include "hub/history.h"
 #include "hub/keyed.h"
@@ -52,6 +53,9 @@ struct channel {
 
     struct channel_peer *peers; /* ascending by form */
     size_t peer_count;
+
+    struct delta_chain *deltas; /* of what went to the loops; NULL while no loop wants deltas */
+    uint64_t serial;            /* publications and joins sent to the forms of the channels wire */
 
     /* Publications since the last flush, in order. */
     struct publication **fresh;

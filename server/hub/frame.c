@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "delta.h"
 #include "frame_forms.h"
 
 typedef uint8_t append_fn(struct frame_builder *b, struct publication *p);
@@ -92,10 +93,30 @@ static void add_meta_of(struct frame_builder *b, const struct publication *p, ui
     add_meta(b, &m);
 }
 
+void frame_builder_add_delta(struct frame_builder *b, struct publication *p, struct bytes delta)
+{
+    b->delta = delta;
+    add_meta_of(b, p, families[b->form].append(b, p));
+    b->delta = BYTES_NULL;
+    mark(b, p->offset);
+}
+
+/* In a list the first one, of each key, is in full. */
+static bool next_in_list(struct frame_builder *b, struct publication *p, struct buf *delta)
+{
+    if (!b->chain) {
+        b->chain = xmalloc(sizeof *b->chain);
+        delta_chain_init(b->chain, b->channel->keyed);
+    }
+    return delta_chain_next(b->chain, p, b->channel->delta_always || p->wants_delta, delta);
+}
+
 void frame_builder_add(struct frame_builder *b, struct publication *p)
 {
-    add_meta_of(b, p, families[b->form].append(b, p));
-    mark(b, p->offset);
+    CLEANUP_BUF delta = BUF_INIT;
+    bool list = b->form == FORM_ITEM_DELTA || b->form == FORM_ITEM_PROTOBUF_DELTA;
+    bool made = list && next_in_list(b, p, &delta);
+    frame_builder_add_delta(b, p, made ? buf_bytes(&delta) : BYTES_NULL);
 }
 
 void frame_builder_add_notice(struct frame_builder *b, const struct frame_notice *n, int64_t offset)
@@ -144,6 +165,10 @@ struct frame_block *frame_builder_finish(struct frame_builder *b)
     buf_done(&b->metas);
     buf_done(&b->meta_bytes);
     buf_done(&b->scratch);
+    if (b->chain)
+        delta_chain_done(b->chain);
+    free(b->chain);
+    b->chain = NULL;
     b->count = 0;
     return block;
 }

@@ -46,6 +46,13 @@ enum frame_form {
 /* How the channels wire frames a form; false for forms of other wires and for items, which are not framed. */
 bool frame_form_style(enum frame_form form, struct channels_style *ret);
 
+/* Where a subscription with deltas begins: its data are strings already, but all in full. */
+enum frame_form frame_form_before_deltas(enum frame_form form);
+/* Where it goes from there; the same form where there are no deltas. */
+enum frame_form frame_form_of_deltas(enum frame_form form);
+/* Frames of this form may be deltas against the one before. */
+bool frame_form_has_deltas(enum frame_form form);
+
 struct frame_mark {
     int64_t offset; /* of the publication; a notice repeats the one before it */
     uint32_t end;   /* in the block's bytes */
@@ -86,6 +93,7 @@ struct frame_channel {
     uint32_t message_type;
     bool keyed; /* text frames name the key */
     uint8_t shift;      /* what the channels wire adds to offsets: 1 where the broker counts from 0 */
+    bool delta_always;  /* deltas of every publication, not only of those that ask for it */
     bool epoch_is_news; /* the next publication says the epoch on the channels wire */
     const char *epoch;
 };
@@ -99,6 +107,8 @@ struct frame_builder {
     struct buf metas; /* empty before the first frame that has something to say */
     struct buf meta_bytes;
     struct buf scratch;
+    struct delta_chain *chain; /* items: what the next one is a delta against; NULL where there are none */
+    struct bytes delta;        /* of the publication at hand; data NULL: in full */
     uint32_t count;
 };
 
@@ -111,6 +121,8 @@ struct frame_notice {
 
 void frame_builder_init(struct frame_builder *b, enum frame_form form, const struct frame_channel *channel);
 void frame_builder_add(struct frame_builder *b, struct publication *p);
+/* As the delta, where the form has deltas and `delta.data` is not NULL. */
+void frame_builder_add_delta(struct frame_builder *b, struct publication *p, struct bytes delta);
 void frame_builder_add_notice(struct frame_builder *b, const struct frame_notice *n, int64_t offset);
 /* NULL when nothing was added. Leaves the builder empty. */
 struct frame_block *frame_builder_finish(struct frame_builder *b);

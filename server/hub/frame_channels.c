@@ -3,34 +3,54 @@
 
 enum kind { OTHER_WIRE, PUSH, ITEM };
 
+enum {
+    STRING = 1, /* JSON: data in a string */
+    DELTAS = 2, /* data may be a delta */
+};
+
 struct channels_form {
     enum kind kind;
     struct channels_style style;
-    bool string; /* JSON: data in a string, which may be a delta */
+    unsigned traits;
 };
 
+#define PUSHES(encoding, transport) PUSH, {CHANNELS_##encoding, CHANNELS_##transport, false}
+#define BARE_PUSHES(transport) PUSH, {CHANNELS_JSON, CHANNELS_##transport, true}
+#define ITEMS(encoding) ITEM, {CHANNELS_##encoding, CHANNELS_WEBSOCKET, false}
+
 static const struct channels_form forms[FORM_COUNT] = {
-    [FORM_CHANNELS_JSON] = {PUSH, {CHANNELS_JSON, CHANNELS_WEBSOCKET, false}, false},
-    [FORM_CHANNELS_PROTOBUF] = {PUSH, {CHANNELS_PROTOBUF, CHANNELS_WEBSOCKET, false}, false},
-    [FORM_CHANNELS_SSE] = {PUSH, {CHANNELS_JSON, CHANNELS_SSE, false}, false},
-    [FORM_CHANNELS_LINES] = {PUSH, {CHANNELS_JSON, CHANNELS_LINES, false}, false},
-    [FORM_CHANNELS_LINES_PROTOBUF] = {PUSH, {CHANNELS_PROTOBUF, CHANNELS_LINES, false}, false},
-    [FORM_CHANNELS_UNI] = {PUSH, {CHANNELS_JSON, CHANNELS_WEBSOCKET, true}, false},
-    [FORM_CHANNELS_UNI_SSE] = {PUSH, {CHANNELS_JSON, CHANNELS_SSE, true}, false},
-    [FORM_CHANNELS_UNI_LINES] = {PUSH, {CHANNELS_JSON, CHANNELS_LINES, true}, false},
-    [FORM_CHANNELS_JSON_STRING] = {PUSH, {CHANNELS_JSON, CHANNELS_WEBSOCKET, false}, true},
-    [FORM_CHANNELS_SSE_STRING] = {PUSH, {CHANNELS_JSON, CHANNELS_SSE, false}, true},
-    [FORM_CHANNELS_LINES_STRING] = {PUSH, {CHANNELS_JSON, CHANNELS_LINES, false}, true},
-    [FORM_CHANNELS_JSON_DELTA] = {PUSH, {CHANNELS_JSON, CHANNELS_WEBSOCKET, false}, true},
-    [FORM_CHANNELS_PROTOBUF_DELTA] = {PUSH, {CHANNELS_PROTOBUF, CHANNELS_WEBSOCKET, false}, false},
-    [FORM_CHANNELS_SSE_DELTA] = {PUSH, {CHANNELS_JSON, CHANNELS_SSE, false}, true},
-    [FORM_CHANNELS_LINES_DELTA] = {PUSH, {CHANNELS_JSON, CHANNELS_LINES, false}, true},
-    [FORM_CHANNELS_LINES_PROTOBUF_DELTA] = {PUSH, {CHANNELS_PROTOBUF, CHANNELS_LINES, false}, false},
-    [FORM_ITEM_JSON] = {ITEM, {CHANNELS_JSON, CHANNELS_WEBSOCKET, false}, false},
-    [FORM_ITEM_STRING] = {ITEM, {CHANNELS_JSON, CHANNELS_WEBSOCKET, false}, true},
-    [FORM_ITEM_PROTOBUF] = {ITEM, {CHANNELS_PROTOBUF, CHANNELS_WEBSOCKET, false}, false},
-    [FORM_ITEM_DELTA] = {ITEM, {CHANNELS_JSON, CHANNELS_WEBSOCKET, false}, true},
-    [FORM_ITEM_PROTOBUF_DELTA] = {ITEM, {CHANNELS_PROTOBUF, CHANNELS_WEBSOCKET, false}, false},
+    [FORM_CHANNELS_JSON] = {PUSHES(JSON, WEBSOCKET), 0},
+    [FORM_CHANNELS_PROTOBUF] = {PUSHES(PROTOBUF, WEBSOCKET), 0},
+    [FORM_CHANNELS_SSE] = {PUSHES(JSON, SSE), 0},
+    [FORM_CHANNELS_LINES] = {PUSHES(JSON, LINES), 0},
+    [FORM_CHANNELS_LINES_PROTOBUF] = {PUSHES(PROTOBUF, LINES), 0},
+    [FORM_CHANNELS_UNI] = {BARE_PUSHES(WEBSOCKET), 0},
+    [FORM_CHANNELS_UNI_SSE] = {BARE_PUSHES(SSE), 0},
+    [FORM_CHANNELS_UNI_LINES] = {BARE_PUSHES(LINES), 0},
+    [FORM_CHANNELS_JSON_STRING] = {PUSHES(JSON, WEBSOCKET), STRING},
+    [FORM_CHANNELS_SSE_STRING] = {PUSHES(JSON, SSE), STRING},
+    [FORM_CHANNELS_LINES_STRING] = {PUSHES(JSON, LINES), STRING},
+    [FORM_CHANNELS_JSON_DELTA] = {PUSHES(JSON, WEBSOCKET), STRING | DELTAS},
+    [FORM_CHANNELS_PROTOBUF_DELTA] = {PUSHES(PROTOBUF, WEBSOCKET), DELTAS},
+    [FORM_CHANNELS_SSE_DELTA] = {PUSHES(JSON, SSE), STRING | DELTAS},
+    [FORM_CHANNELS_LINES_DELTA] = {PUSHES(JSON, LINES), STRING | DELTAS},
+    [FORM_CHANNELS_LINES_PROTOBUF_DELTA] = {PUSHES(PROTOBUF, LINES), DELTAS},
+    [FORM_ITEM_JSON] = {ITEMS(JSON), 0},
+    [FORM_ITEM_STRING] = {ITEMS(JSON), STRING},
+    [FORM_ITEM_PROTOBUF] = {ITEMS(PROTOBUF), 0},
+    [FORM_ITEM_DELTA] = {ITEMS(JSON), STRING | DELTAS},
+    [FORM_ITEM_PROTOBUF_DELTA] = {ITEMS(PROTOBUF), DELTAS},
+};
+
+/* A subscription with deltas goes from the middle to the right; without, it stays on the left. */
+static const struct {
+    enum frame_form plain, before, deltas;
+} ways[] = {
+    {FORM_CHANNELS_JSON, FORM_CHANNELS_JSON_STRING, FORM_CHANNELS_JSON_DELTA},
+    {FORM_CHANNELS_SSE, FORM_CHANNELS_SSE_STRING, FORM_CHANNELS_SSE_DELTA},
+    {FORM_CHANNELS_LINES, FORM_CHANNELS_LINES_STRING, FORM_CHANNELS_LINES_DELTA},
+    {FORM_CHANNELS_PROTOBUF, FORM_CHANNELS_PROTOBUF, FORM_CHANNELS_PROTOBUF_DELTA},
+    {FORM_CHANNELS_LINES_PROTOBUF, FORM_CHANNELS_LINES_PROTOBUF, FORM_CHANNELS_LINES_PROTOBUF_DELTA},
 };
 
 bool frame_form_style(enum frame_form form, struct channels_style *ret)
@@ -39,6 +59,31 @@ bool frame_form_style(enum frame_form form, struct channels_style *ret)
         return false;
     *ret = forms[form].style;
     return true;
+}
+
+static size_t way_of(enum frame_form form)
+{
+    size_t i = 0;
+    while (i < sizeof ways / sizeof *ways && ways[i].plain != form && ways[i].before != form && ways[i].deltas != form)
+        i++;
+    return i;
+}
+
+enum frame_form frame_form_before_deltas(enum frame_form form)
+{
+    size_t i = way_of(form);
+    return i < sizeof ways / sizeof *ways ? ways[i].before : form;
+}
+
+enum frame_form frame_form_of_deltas(enum frame_form form)
+{
+    size_t i = way_of(form);
+    return i < sizeof ways / sizeof *ways ? ways[i].deltas : form;
+}
+
+bool frame_form_has_deltas(enum frame_form form)
+{
+    return forms[form].traits & DELTAS;
 }
 
 /* A client that began with an empty channel learns its epoch from the first publication. */
@@ -52,15 +97,17 @@ uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
 {
     const struct channels_form *f = &forms[b->form];
     uint64_t offset = p->unnumbered ? 0 : (uint64_t)p->offset + b->channel->shift;
+    bool delta = b->delta.data && forms[b->form].traits & DELTAS;
     const struct channels_publication item = {
-        .data = publication_payload(p),
+        .data = delta ? b->delta : publication_payload(p),
         .info = publication_info(p),
         .tags = publication_tags(p),
         .key = b->channel->keyed ? publication_key(p) : BYTES_NULL,
         .epoch = epoch_to_say(b, offset),
         .offset = offset,
         .removed = p->removed,
-        .data_as_string = f->string,
+        .delta = delta,
+        .data_as_string = f->traits & STRING,
     };
     if (f->style.encoding == CHANNELS_JSON && !p->removed && !publication_is_json(p))
         return FRAME_NOT_JSON;
