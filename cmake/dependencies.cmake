@@ -7,7 +7,6 @@ pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(OPENSSL REQUIRED IMPORTED_TARGET openssl)
 pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
 pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
-pkg_check_modules(JWT REQUIRED IMPORTED_TARGET libjwt)
 # A driver is built when its library is there.
 pkg_check_modules(RDKAFKA IMPORTED_TARGET rdkafka)
 find_library(PAHO_MQTT3AS paho-mqtt3as)

@@ -5,7 +5,7 @@
 packages_run=(
     gcc g++ libc6-dev cmake ninja-build pkg-config
     libwebsockets-dev libwebsockets-evlib-uv libuv1-dev libssl-dev zlib1g-dev
-    libjansson-dev libsqlite3-dev libprotobuf-c-dev protobuf-c-compiler libjwt-dev uthash-dev libtomlplusplus-dev
+    libjansson-dev libsqlite3-dev libprotobuf-c-dev protobuf-c-compiler uthash-dev libtomlplusplus-dev
     librdkafka-dev libpaho-mqtt-dev
 )
 packages_test=(

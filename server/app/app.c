@@ -12,6 +12,7 @@
 
 #include "api/routes.h"
 #include "app/cli.h"
+#include "auth/auth.h"
 #include "hub/bridge_instance.h"
 #include "loop/engine.h"
 #include "session/modules.h"
@@ -214,6 +215,9 @@ static void init_handles(struct run *run)
 static int start(struct run *run, char *error, size_t error_size)
 {
     struct engine *e = &run->engine;
+    e->auth = auth_new(e->config, error, error_size);
+    if (!e->auth)
+        return -EINVAL;
     if (modules_load(&run->modules, e, error, error_size) < 0)
         return -EINVAL;
     frame_set_transcoder(schema_transcode_frame, &run->modules);
@@ -232,6 +236,7 @@ static void release(struct run *run)
         loop_done(&e->loops[i]);
     hub_free(&run->hub);
     modules_done(&run->modules);
+    auth_free(e->auth);
     net_shared_free(e->net_shared);
     free(e->loops);
     free(e->routes);

@@ -34,11 +34,17 @@ static const struct command {
      "  --json               whole publications\n"
      "  --api-key-file FILE  for namespaces with rest = false\n"
      "  -c, --config FILE    configuration, default config.toml\n"},
-    {"token", "--user NAME [--ttl DURATION] [--claim NAME=VALUE]... [-c FILE]",
-     "a JWT signed with the configured secret", cmd_token,
+    {"token", "--user NAME [--ttl DURATION] [--channel NAME] [--info JSON] [--claim NAME=VALUE]... [--key FILE] [-c FILE]",
+     "a JWT, signed with the configured secret or a private key", cmd_token,
      "  --user NAME          the claim sub\n"
      "  --ttl DURATION       until it expires, default 1h\n"
+     "  --channel NAME       for subscribing to this channel, not for a session\n"
+     "  --client ID          with --channel: for this session only\n"
+     "  --info JSON          what others see of the user by presence\n"
      "  --claim NAME=VALUE   one more claim; VALUE is JSON where it reads as JSON, else a text\n"
+     "  --key FILE           private key in PEM (RSA, EC, Ed25519) instead of auth.hmac_secret_file\n"
+     "  --alg NAME           HS256, HS384, HS512, RS.., PS.., ES.., EdDSA; default: the first that the key can do\n"
+     "  --kid ID             id of the key, for servers with several\n"
      "  -c, --config FILE    configuration, default config.toml\n"},
     {"log", "ls | cat TOPIC | append TOPIC | trim TOPIC [--db FILE] [-c FILE]",
      "topics, records and offsets of the embedded log", cmd_log,

@@ -8,8 +8,7 @@
 
 #include "config/config.h"
 
-#define AUTH_TOKEN_LIMIT_BYTES 8192
-#define AUTH_CHANNELS_LIMIT    128 /* in `channels` and in `subs` */
+#define AUTH_TOKEN_LIMIT_BYTES 16384
 
 struct auth;
 

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "config_loader.h"
+#include "util/key_set.h"
 
 #define SECRET_LIMIT   4096
 #define SECRET_ADVISED 32 /* RFC 7518, 3.2: as long as the hash */
@@ -84,12 +85,28 @@ static void check_tls(struct config_loader *l)
     check_readable(l, "server.tls", "key", key);
 }
 
+/* Reads what is read again at start, so that a key that nothing can be done with has its line in the report. */
+static void check_key_file(struct config_loader *l, const char *key, const char *path,
+                           int (*add)(struct key_set *, struct bytes, const char **))
+{
+    CLEANUP_BUF text = BUF_INIT;
+    const char *reason;
+    if (!path || !path[0])
+        return;
+    struct key_set *set = key_set_new();
+    if (key_file_read(path, &text, &reason) < 0)
+        config_fault(l, place(l, "auth", key), "\"%s\" cannot be read: %s", path, reason);
+    else if (add(set, buf_bytes(&text), &reason) < 0)
+        config_fault(l, place(l, "auth", key), "\"%s\": %s, allowed: RSA of 2048 bits and more, EC, Ed25519", path, reason);
+    key_set_unref(set);
+}
+
 static void check_keys(struct config_loader *l)
 {
     const struct config_auth *auth = &l->config->auth;
     const char *url = auth->jwks_url;
-    check_readable(l, "auth", "public_key_file", auth->public_key_file);
-    check_readable(l, "auth", "jwks_file", auth->jwks_file);
+    check_key_file(l, "public_key_file", auth->public_key_file, key_set_add_pem);
+    check_key_file(l, "jwks_file", auth->jwks_file, key_set_add_jwks);
     if (url && url[0] && strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
         config_fault(l, place(l, "auth", "jwks_url"), "\"%s\" is no address, allowed: http://... or https://...", url);
 }

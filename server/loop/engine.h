@@ -12,11 +12,13 @@
 #include "loop/loop.h"
 #include "net/net.h"
 
+struct auth;
 struct modules;
 
 struct engine {
     const struct config *config;
     struct hub *hub;
+    struct auth *auth;
     struct modules *modules;
     struct loop *loops;
     size_t loop_count;

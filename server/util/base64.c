@@ -45,3 +45,41 @@ int base64_decode(struct bytes text, struct buf *out)
     }
     return 0;
 }
+
+/* ---- the form of tokens ---- */
+
+static const char url_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+void base64url_append(struct buf *out, struct bytes data)
+{
+    const unsigned char *in = (const unsigned char *)data.data;
+    for (size_t i = 0; i < data.len; i += 3) {
+        size_t left = data.len - i;
+        uint32_t v = (uint32_t)in[i] << 16 | (left > 1 ? (uint32_t)in[i + 1] << 8 : 0) | (left > 2 ? in[i + 2] : 0);
+        const char quad[4] = {url_digits[v >> 18], url_digits[v >> 12 & 63], url_digits[v >> 6 & 63],
+                              url_digits[v & 63]};
+        buf_append(out, quad, left > 2 ? 4 : left + 1);
+    }
+}
+
+int base64url_decode(struct bytes text, struct buf *out)
+{
+    size_t start = out->len;
+    uint32_t v = 0;
+    unsigned bits = 0;
+    for (size_t i = 0; i < text.len; i++) {
+        const char *at = text.data[i] ? strchr(url_digits, text.data[i]) : NULL;
+        if (!at)
+            break;
+        v = (v << 6 | (uint32_t)(at - url_digits)) & 0xffffff;
+        bits += 6;
+        if (bits >= 8) {
+            bits -= 8;
+            buf_append(out, &(char){(char)(v >> bits)}, 1);
+        }
+        if (i + 1 == text.len && bits < 6 && !(v & ((1u << bits) - 1)))
+            return 0;
+    }
+    out->len = start;
+    return text.len ? -EINVAL : 0;
+}

@@ -5,10 +5,11 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "auth/auth.h"
 #include "loop/engine.h"
 #include "proto/json_scan.h"
+#include "util/clock.h"
 #include "util/metrics.h"
-#include "util/token.h"
 #include "wire/schema.h"
 
 /* ---- before the upgrade ---- */
@@ -37,41 +38,58 @@ static int64_t now_s(void)
     return (int64_t)time(NULL);
 }
 
-/* Finds a token: Authorization, then a subprotocol that verifies, then ?token=. */
-static bool authenticate(struct http_request *r, const struct config *config, struct ws_verdict *v,
-                         struct token_claims *claims)
-{
-    struct bytes header = http_header_get(r, "authorization");
-    struct bytes protocols = http_header_get(r, "sec-websocket-protocol");
-    const char *reason = "no token";
-    CLEANUP_BUF query = BUF_INIT;
-    bool offered = false;
+/* What a request offers: where a token may stand, and what became of it. */
+struct offer {
+    struct auth *auth;
+    struct auth_claims *claims;
+    const char *reason; /* of the last refusal; NULL: none was offered */
+};
 
-    if (!config->hmac_secret)
-        return config->auth.anonymous;
-    if (header.len > 7 && strncasecmp(header.data, "bearer ", 7) == 0) {
-        struct bytes token = {header.data + 7, header.len - 7};
-        offered = true;
-        if (token_verify(config->hmac_secret, token, now_s(), TOKEN_LEEWAY_S, claims, &reason) == 0)
-            return true;
-    }
+/* The token of a channel is none of a session. */
+static bool accept_token(struct offer *o, struct bytes token)
+{
+    if (auth_verify(o->auth, token, now_s(), o->claims, &o->reason) < 0)
+        return false;
+    if (!o->claims->channel.data)
+        return true;
+    auth_claims_done(o->claims);
+    o->reason = "the token of a channel";
+    return false;
+}
+
+static bool accept_subprotocol(struct offer *o, struct bytes protocols, struct ws_verdict *v)
+{
     while (protocols.data) {
         struct bytes item = next_protocol(&protocols);
-        bool is_token = item.len && memchr(item.data, '.', item.len);
-        offered |= is_token;
-        if (is_token && token_verify(config->hmac_secret, item, now_s(), TOKEN_LEEWAY_S, claims, &reason) == 0) {
+        if (item.len && memchr(item.data, '.', item.len) && accept_token(o, item)) {
             v->subprotocol = item;
             return true;
         }
     }
-    if (http_query_get(r, "token", &query) == 0) {
-        offered = true;
-        if (token_verify(config->hmac_secret, buf_bytes(&query), now_s(), TOKEN_LEEWAY_S, claims, &reason) == 0)
-            return true;
-    }
-    if (offered)
-        log_info("token refused", LOG_BYTES("address", http_remote_address(r)), LOG_STR("reason", reason));
-    return !offered && config->auth.anonymous;
+    return false;
+}
+
+/* Finds a token: Authorization, then a subprotocol that verifies, then ?token=. */
+static bool authenticate(struct http_request *r, struct engine *engine, struct ws_verdict *v,
+                         struct auth_claims *claims)
+{
+    struct offer o = {.auth = engine->auth, .claims = claims};
+    struct bytes header = http_header_get(r, "authorization");
+    bool welcome = engine->config->auth.anonymous || engine->config->debug.insecure;
+    CLEANUP_BUF query = BUF_INIT;
+
+    if (!auth_enabled(engine->auth))
+        return welcome;
+    if (header.len > 7 && strncasecmp(header.data, "bearer ", 7) == 0 &&
+        accept_token(&o, (struct bytes){header.data + 7, header.len - 7}))
+        return true;
+    if (accept_subprotocol(&o, http_header_get(r, "sec-websocket-protocol"), v))
+        return true;
+    if (http_query_get(r, "token", &query) == 0 && accept_token(&o, buf_bytes(&query)))
+        return true;
+    if (o.reason)
+        log_info("token refused", LOG_BYTES("address", http_remote_address(r)), LOG_STR("reason", o.reason));
+    return !o.reason && welcome;
 }
 
 static struct crier_bytes export_bytes(struct bytes b)
@@ -95,7 +113,7 @@ static bool connect_query_get(const struct crier_connect *c, const char *name, c
     return true;
 }
 
-static void run_connect_hooks(struct http_request *r, const struct modules *m, const struct token_claims *claims,
+static void run_connect_hooks(struct http_request *r, const struct modules *m, const struct auth_claims *claims,
                               struct crier_connect_reply *reply)
 {
     const struct crier_connect c = {
@@ -151,10 +169,19 @@ static void refuse(struct ws_verdict *v, int status, const char *reason)
     v->reason = reason;
 }
 
+/* A token is good for as long as it says, on an open connection, too. Rounded up: the wheel turns by the second. */
+static void note_expiry(struct session *s, int64_t expires_at_s)
+{
+    const struct config *config = s->loop->engine->config;
+    int64_t left_ms = expires_at_s * 1000 + config->auth.leeway_ms - clock_wall_ms();
+    if (expires_at_s && !config->debug.insecure)
+        session_wake_in(s, left_ms > 0 ? (uint64_t)left_ms : 1);
+}
+
 static void on_upgrade(struct http_request *r, struct ws_verdict *v)
 {
     struct loop *l = loop_of_request(r);
-    struct token_claims claims = {0};
+    struct auth_claims claims = {0};
     struct crier_connect_reply reply = {.status = 101};
 
     if (atomic_load(&l->engine->draining)) {
@@ -162,7 +189,7 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
         v->retry_after_s = 1;
         return;
     }
-    if (!authenticate(r, l->engine->config, v, &claims)) {
+    if (!authenticate(r, l->engine, v, &claims)) {
         refuse(v, 401, "unauthorized");
         return;
     }
@@ -170,11 +197,12 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
     run_connect_hooks(r, l->engine->modules, &claims, &reply);
     if (reply.status != 101) {
         refuse(v, reply.status, reply.reason ? reply.reason : "refused");
-        token_claims_done(&claims);
+        auth_claims_done(&claims);
         return;
     }
     struct session *s = session_new(l, &typed_wire_ops, reply.user, claims.claims_json);
-    token_claims_done(&claims);
+    note_expiry(s, claims.expires_at);
+    auth_claims_done(&claims);
     if (choose_form(r, s) != CRIER_OK) {
         session_free(s);
         refuse(v, 400, "format is binary, text or object; codec is json or protobuf, the latter in binary form");
@@ -260,7 +288,8 @@ static void on_message(struct ws_conn *c, bool text, struct bytes message)
     if (s->closing)
         return;
     if (text && s->form == FORM_TYPED_PROTOBUF) {
-        typed_reply_error(s, BYTES_NULL, CRIER_ERR_BAD_REQUEST, "a session with codec=protobuf speaks in binary messages");
+        typed_reply_error(s, BYTES_NULL, CRIER_ERR_BAD_REQUEST,
+                          "a session with codec=protobuf speaks in binary messages");
         return;
     }
     int r = typed_decode(text, message, depth, &scratch, &m, &reason);
@@ -372,6 +401,13 @@ static void on_send(struct session *s, uint32_t type, enum crier_codec codec, st
     typed_send(s, type, BYTES_NULL, codec, payload);
 }
 
+static void on_wake(struct session *s, uint64_t now_ms)
+{
+    (void)now_ms;
+    if (s->conn)
+        session_close(s, CLOSE_EXPIRED, "token expired");
+}
+
 static void on_free(struct session *s)
 {
     typed_state_free(s->wire_state);
@@ -387,5 +423,6 @@ const struct wire_ops typed_wire_ops = {
     .reply_error = typed_reply_error,
     .reply_ok = typed_reply_ok,
     .reply_stored = typed_reply_stored,
+    .wake = on_wake,
     .free = on_free,
 };
