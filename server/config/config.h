@@ -27,6 +27,8 @@ struct config_server {
     char *listen;              /* "127.0.0.1:8800"; port 0 takes a free one */
     int64_t loops;             /* 0: one a core */
     char *web;                 /* folder of the static front ends; "" serves none */
+    char **web_sources;        /* scheme://host[:port]: what the pages may load beside the server's own */
+    size_t web_source_count;
     char *node_id;             /* "" : host name + random */
     char *driver_dir;          /* "" : beside the binary, then the installed place */
     char *module_dir;          /* "" : the same */

@@ -119,6 +119,24 @@ static void check_web(struct config_loader *l)
         config_fault(l, place(l, "server", "web"), "\"%s\" is no folder, allowed: a folder, or \"\" for none", web);
 }
 
+/* They become part of a header: nothing may end the directive that they are in. Valid: https://tiles.example:8443.
+ * Invalid: https://a;script-src, tiles.example, https://a b. */
+static bool is_source(const char *text)
+{
+    size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
+    const char *host = text + scheme;
+    return scheme && *host && host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:*-[]")] == 0;
+}
+
+static void check_web_sources(struct config_loader *l)
+{
+    const struct config_server *server = &l->config->server;
+    for (size_t i = 0; i < server->web_source_count; i++)
+        if (!is_source(server->web_sources[i]))
+            config_fault(l, place(l, "server", "web_sources"), "\"%s\" is no origin, allowed: https://host[:port] or http://host[:port]",
+                         server->web_sources[i]);
+}
+
 /* The servers of an embedded bridge are a path in the folder of the file. */
 static void join_embedded(struct config_loader *l)
 {
@@ -140,6 +158,7 @@ void config_check_files(struct config_loader *l)
     check_tls(l);
     check_keys(l);
     check_web(l);
+    check_web_sources(l);
     c->hmac_secret = load_secret(l, "hmac_secret_file", c->auth.hmac_secret_file);
     c->api_key = load_secret(l, "api_key_file", c->auth.api_key_file);
 }

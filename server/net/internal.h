@@ -236,7 +236,8 @@ extern const struct ws_ops echo_ops;
 
 /* ---- static.c ---- */
 
-struct static_files *static_new(const char *dir);
+/* `sources`: other origins that the pages may load from. */
+struct static_files *static_new(const char *dir, char *const *sources, size_t source_count);
 void static_free(struct static_files *s);
 /* Answers GET and HEAD from the folder; false when there is no such file. */
 bool static_serve(struct static_files *s, struct http_request *r);

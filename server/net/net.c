@@ -131,7 +131,8 @@ struct net *net_new(const struct net_options *o, char *error, size_t error_size)
     n->protocols[0] = (struct lws_protocols){.name = "crier", .callback = conn_on_lws, .tx_packet_size = SEND_BYTES};
     gather_endpoints(n);
     n->deflate = ws_deflate_new();
-    n->files = o->web_dir && *o->web_dir ? static_new(o->web_dir) : NULL;
+    const struct config_server *server = &o->config->server;
+    n->files = o->web_dir && *o->web_dir ? static_new(o->web_dir, server->web_sources, server->web_source_count) : NULL;
     start_timers(n);
     if (open_context(n, error, error_size) < 0 || listener_open(n, error, error_size) < 0) {
         net_free(n, NULL, NULL);

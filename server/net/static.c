@@ -47,9 +47,10 @@ static const struct file_type {
 };
 static const struct file_type other_type = {"", "application/octet-stream", "public, max-age=86400", false, false};
 
-static const char html_policy[] =
-    "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data: blob:; style-src 'self'; script-src 'self'; "
-    "worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
+/* Between the parts stand the origins of server.web_sources. */
+static const char policy_connect[] = "default-src 'self'; style-src 'self'; script-src 'self'; worker-src 'self' blob:; "
+                                     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'; connect-src 'self' ws: wss:";
+static const char policy_images[] = "; img-src 'self' data: blob:";
 
 struct static_file {
     char *path;
@@ -65,11 +66,22 @@ struct static_file {
 
 struct static_files {
     int dir_fd;
+    struct buf policy; /* of pages */
     size_t bytes;
     struct static_file *files;
 };
 
-struct static_files *static_new(const char *dir)
+static void write_policy(struct buf *out, char *const *sources, size_t count)
+{
+    buf_append_str(out, policy_connect);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, " %s", sources[i]);
+    buf_append_str(out, policy_images);
+    for (size_t i = 0; i < count; i++)
+        buf_printf(out, " %s", sources[i]);
+}
+
+struct static_files *static_new(const char *dir, char *const *sources, size_t source_count)
 {
     int fd = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
@@ -78,6 +90,7 @@ struct static_files *static_new(const char *dir)
     }
     struct static_files *s = xcalloc(1, sizeof *s);
     s->dir_fd = fd;
+    write_policy(&s->policy, sources, source_count);
     return s;
 }
 
@@ -106,6 +119,7 @@ void static_free(struct static_files *s)
         return;
     drop_all(s);
     close(s->dir_fd);
+    buf_done(&s->policy);
     free(s);
 }
 
@@ -287,7 +301,7 @@ static bool etag_matches(struct bytes list, const struct static_file *f)
     return false;
 }
 
-static void answer_file(struct http_request *r, const struct static_file *f)
+static void answer_file(const struct static_files *s, struct http_request *r, const struct static_file *f)
 {
     bool gzip = f->gzip.len && accepts_gzip(http_header_get(r, "accept-encoding"));
     struct http_header headers[6];
@@ -298,7 +312,7 @@ static void answer_file(struct http_request *r, const struct static_file *f)
     if (f->type->text)
         headers[n++] = (struct http_header){"Vary", BYTES_LIT("Accept-Encoding")};
     if (f->type->html) {
-        headers[n++] = (struct http_header){"Content-Security-Policy", BYTES_LIT(html_policy)};
+        headers[n++] = (struct http_header){"Content-Security-Policy", buf_bytes(&s->policy)};
         headers[n++] = (struct http_header){"Referrer-Policy", BYTES_LIT("no-referrer")};
     }
     if (etag_matches(http_header_get(r, "if-none-match"), f)) {
@@ -346,6 +360,6 @@ bool static_serve(struct static_files *s, struct http_request *r)
     else if (e == -EISDIR)
         redirect_to_folder(r);
     else
-        answer_file(r, f);
+        answer_file(s, r, f);
     return true;
 }

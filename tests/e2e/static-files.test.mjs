@@ -8,7 +8,7 @@ import { sleep, startCrier } from '../lib/crier.mjs';
 
 const page = `<!doctype html><title>page</title>${'<p>text</p>'.repeat(200)}`;
 
-async function start(t) {
+async function start(t, sections = {}) {
   const server = await startCrier({ t, start: false });
   const web = join(server.dir, 'web');
   mkdirSync(join(web, 'sub'), { recursive: true });
@@ -25,7 +25,7 @@ async function start(t) {
   symlinkSync('../secret.txt', join(web, 'link.txt'));
   symlinkSync('/etc/passwd', join(web, 'passwd'));
   symlinkSync('..', join(web, 'up'));
-  server.config = { server: { web } };
+  server.config = { server: { web, ...sections.server } };
   return server.start();
 }
 
@@ -49,6 +49,13 @@ test('files have the right type and cannot be sniffed', async (t) => {
     assert.equal(reply.headers['x-content-type-options'], 'nosniff', path);
   }
   assert.equal((await server.get('/')).text, page);
+});
+
+test('pages may load from other origins when the configuration names them', async (t) => {
+  const server = await start(t, { server: { web_sources: ['https://tiles.example', 'http://localhost:3000'] } });
+  const policy = (await server.get('/')).headers['content-security-policy'];
+  for (const directive of ['connect-src', 'img-src']) assert.match(policy, new RegExp(`${directive} [^;]* https://tiles.example http://localhost:3000(;|$)`));
+  assert.match(policy, /script-src 'self';/);
 });
 
 test('pages have a strict policy', async (t) => {

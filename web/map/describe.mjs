@@ -26,7 +26,7 @@ export function delayText(seconds) {
 export const delayClass = (seconds) => (seconds <= -180 ? 'late' : seconds >= 60 ? 'early' : 'punctual');
 
 export function ageText(ms) {
-  if (ms < 1000) return `${Math.round(ms / 100) / 10} s`;
+  if (ms < 9950) return `${(ms / 1000).toFixed(1)} s`;
   if (ms < 90_000) return `${Math.round(ms / 1000)} s`;
   if (ms < 5_400_000) return `${Math.round(ms / 60_000)} min`;
   return ms < 172_800_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} days`;

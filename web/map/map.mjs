@@ -74,7 +74,7 @@ const scene = new Scene(map, canvas, [placesLayer, zones, selection.trail, traff
 const feed = new Feed(() => ({ box: box(), ...filters.lists }));
 const toasts = new Toasts($('toasts'));
 const announcer = new Announcer($('announcer'));
-const status = new Status(feed.client, { root: $('connection'), text: $('connection-text'), lag: $('lag'), tryNow: $('try-now') }, () => ({
+const status = new Status(feed.client, { root: $('connection'), text: $('connection-text'), count: $('count'), lag: $('lag'), tryNow: $('try-now') }, () => ({
   ageMs: fleet.ageMs(),
   count: fleet.size,
   replayMs: timeline.timeMs,
@@ -217,9 +217,9 @@ function onFilter() {
 }
 
 filters.addEventListener('change', onFilter);
-zones.addEventListener('change', () => {
+zones.addEventListener('chosen', () => {
   const bounds = zones.bounds();
-  if (bounds && panels.isOpen('zones')) map.fitBounds(bounds, ZONE_ZOOM);
+  if (bounds) map.fitBounds(bounds, ZONE_ZOOM);
   address.touch();
 });
 timeline.addEventListener('change', () => {

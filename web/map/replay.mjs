@@ -12,6 +12,7 @@ const CHUNKS = 5;
 const GAP_MS = 15_000; // without a position for longer, a vehicle waits at the last one
 const GONE_MS = 20_000;
 const MARGIN = 0.2;
+const REST_MS = 120; // who drags the slider over a piece does not want it
 
 class ReplayedVehicle {
   alpha = 1;
@@ -96,18 +97,19 @@ export class Replay extends EventTarget {
     const start = Math.floor(timeMs / CHUNK_MS) * CHUNK_MS;
     const chunk = this.#need(start);
     if (timeMs - start > CHUNK_MS / 2 || speed > 2) this.#need(start + CHUNK_MS);
+    if (!chunk.vehicles) return this.#current.values(); // until it is here, what was shown stands
     this.#current.clear();
     for (const vehicle of chunk.vehicles) if (vehicle.seek(timeMs)) this.#current.set(vehicle.id, vehicle);
     return this.#current.values();
   }
 
   #need(start) {
-    let chunk = this.#chunks.get(start);
-    if (chunk) return chunk;
-    chunk = { vehicles: [] };
+    const known = this.#chunks.get(start);
+    if (known) return known;
+    const chunk = { vehicles: null };
     if (this.#chunks.size >= CHUNKS) this.#chunks.delete(this.#chunks.keys().next().value);
     this.#chunks.set(start, chunk);
-    this.#load(start, chunk);
+    setTimeout(() => this.#chunks.get(start) === chunk && this.#load(start, chunk), REST_MS);
     return chunk;
   }
 

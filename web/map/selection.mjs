@@ -2,7 +2,8 @@
 import { Trail } from './trail.mjs';
 
 const NEAR_ZOOM = 14.5;
-const STEP_PX = 0.4; // smaller moves are not worth a frame of the map
+const ROAM = 0.14; // of the smaller side of the screen: moving the map costs more than moving the vehicle
+const CATCH_UP_MS = 1400;
 
 export class Selection {
   id = null;
@@ -43,8 +44,8 @@ export class Selection {
 
   follow(following) {
     this.following = following && this.id !== null;
-    const { newest } = this.trail;
-    if (this.following && !this.#find(this.id) && newest) this.#flyTo(newest);
+    const place = this.following && (this.#find(this.id) ?? this.trail.newest);
+    if (place) this.#flyTo(place);
   }
 
   /** Each frame: the map goes along, unless it is on its way by itself or by the user. */
@@ -54,9 +55,9 @@ export class Selection {
     if (!vehicle || vehicle.leftAt) return;
     const center = this.#map.getCenter();
     const target = [vehicle.longitude, vehicle.latitude];
+    const { clientWidth, clientHeight } = this.#map.getContainer();
     const [from, to] = [this.#map.project(center), this.#map.project(target)];
-    const distance = Math.hypot(from.x - to.x, from.y - to.y);
-    if (distance > 200) this.#map.easeTo({ center: target, duration: 500 });
-    else if (distance > STEP_PX) this.#map.jumpTo({ center: target });
+    if (Math.hypot(from.x - to.x, from.y - to.y) < ROAM * Math.min(clientWidth, clientHeight)) return;
+    this.#map.easeTo({ center: target, duration: CATCH_UP_MS, easing: (t) => t * t * (3 - 2 * t) });
   }
 }

@@ -10,7 +10,7 @@ export class Status {
   #retryAt = 0;
   #read;
 
-  /** Elements: root, text, lag, tryNow. `read` gives {ageMs, count, replayMs}. */
+  /** Elements: root, text, count, lag, tryNow. `read` gives {ageMs, count, replayMs}. */
   constructor(client, elements, read) {
     this.elements = elements;
     this.#read = read;
@@ -28,21 +28,21 @@ export class Status {
   }
 
   tick() {
-    const { root, text, lag } = this.elements;
+    const { root, text, count: counter, lag } = this.elements;
     const { ageMs, count, replayMs } = this.#read();
     const replayed = this.#state === 'open' && replayMs !== null;
     const quiet = this.#state === 'open' && !replayed && ageMs !== null && ageMs > OLD_MS;
     root.dataset.state = replayed ? 'replay' : quiet ? 'quiet' : this.#state;
     const words = replayed ? 'Replay' : quiet ? 'Connected, no new positions' : TEXT[this.#state];
     if (text.textContent !== words) text.textContent = words;
-    lag.textContent = this.#detail({ ageMs, count, replayMs: replayed ? replayMs : null });
+    counter.textContent = this.#state === 'open' && !replayed ? `· ${count} ${count === 1 ? 'vehicle' : 'vehicles'}` : '';
+    lag.textContent = this.#detail({ ageMs, replayMs: replayed ? replayMs : null });
   }
 
-  #detail({ ageMs, count, replayMs }) {
+  #detail({ ageMs, replayMs }) {
     if (this.#state === 'waiting') return `· next try in ${Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000))} s`;
     if (this.#state !== 'open') return '';
     if (replayMs !== null) return `· ${timeText(replayMs)}`;
-    const vehicles = `· ${count} ${count === 1 ? 'vehicle' : 'vehicles'}`;
-    return ageMs === null ? vehicles : `${vehicles} · ${ageText(ageMs)} behind`;
+    return ageMs === null ? '' : `· ${ageText(ageMs)} behind`;
   }
 }

@@ -1,6 +1,6 @@
 /**
  * Geofences: the panel of an organization's zones with the vehicles inside, and their circles on the map. The lists are asked for once and
- * then kept by the notifications; after the connection was away, and once a minute, they are asked for again. Event: `change`.
+ * then kept by the notifications; after the connection was away, and once a minute, they are asked for again. Event: `chosen`, by the user.
  */
 import { h } from '/lib/dom.mjs';
 import { api } from './api.mjs';
@@ -25,7 +25,10 @@ export class Zones extends EventTarget {
     super();
     this.#elements = elements;
     this.#onVehicle = onVehicle;
-    elements.select.addEventListener('change', () => this.choose(elements.select.value || null));
+    elements.select.addEventListener('change', async () => {
+      await this.choose(elements.select.value || null);
+      this.dispatchEvent(new Event('chosen'));
+    });
     setInterval(() => this.load(), REFRESH_MS);
   }
 
@@ -51,7 +54,6 @@ export class Zones extends EventTarget {
     this.#elements.events.replaceChildren();
     this.#render();
     await this.load();
-    this.dispatchEvent(new Event('change'));
   }
 
   async load() {
