@@ -17,7 +17,53 @@ def deflated(payload):
     return (z.compress(payload) + z.flush(zlib.Z_SYNC_FLUSH))[:-4]
 
 
+GOLDEN = pathlib.Path(__file__).resolve().parents[2] / "proto" / "golden"
+
+
+def golden(wire, key, direction="decode"):
+    """Values of one key in the golden frames: hex becomes bytes."""
+    for file in sorted((GOLDEN / wire).iterdir()):
+        lines = [line.partition(": ")[::2] for line in file.read_text().splitlines()]
+        fields = [value for name, value in lines if name.rstrip(":") == key]
+        if dict(lines).get("direction") == direction and fields:
+            yield bytes.fromhex("".join(fields)) if key in ("bytes", "protobuf") else "".join(fields).encode()
+
+
+def delimited(message):
+    assert len(message) < 16384
+    n = len(message)
+    return (bytes([n]) if n < 128 else bytes([n & 127 | 128, n >> 7])) + message
+
+
+def emulation(commands):
+    return b"\x0a\x01n\x12\x01s\x1a" + delimited(commands)
+
+
+TEXT = '{"name":"pysäkki","list":[1,2,3,4,5,6,7,8,9],"note":"日本日本日本日本"}'.encode()
+CHANGED = TEXT.replace(b"4,5", b"5").replace("本日本".encode(), "木日本".encode())
+
 SEEDS = {
+    "typed": list(golden("typed", "bytes")),
+    "channels_json": [b"\n".join(golden("channels", "json")), *golden("channels", "json")],
+    "channels_protobuf": [delimited(message) for message in golden("channels", "protobuf")],
+    "channels_emulation": [
+        b'{"session":"s","node":"n","data":"{\\"id\\":2,\\"subscribe\\":{\\"channel\\":\\"e\\"}}\\n{}"}',
+        b'{"session":"s","data":{"id":1}}',
+        *(emulation(delimited(message)) for message in golden("channels", "protobuf") if len(message) < 120),
+    ],
+    "fossil": [
+        len(TEXT).to_bytes(2, "big") + TEXT + CHANGED,
+        len(TEXT).to_bytes(2, "big") + TEXT + TEXT[40:] + TEXT,
+        b"\0\3abc3\n3@0,1XObC0;",
+        b"\0\3abc3\n3:abc1XObC0;",
+    ],
+    "tag_filter": [
+        b'\0{"key":"line","cmp":"in","vals":["550","551",""]}\0{"line":"550"}',
+        b'\0{"op":"and","nodes":[{"key":"a","cmp":"gte","val":"-1.50"},{"op":"not","nodes":[{"key":"b","cmp":"ct","val":"x"}]}]}'
+        b'\0{"a":"+1.5","b":"\\u0078"}',
+        b"\x8a\x12\x01k\x1a\x02eq\x22\x01v" + b'{"k":"v"}',
+        b"\x93\x0a\x02or\x32\x0d\x12\x01k\x1a\x02in\x2a\x01a\x2a\x01b" + b'{"k":"b"}',
+    ],
     "ws": [
         b"\x00\x00" + frame(0x81, b"hello"),
         b"\x00\x03" + frame(0x01, "κό".encode()[:3]) + frame(0x89, b"ping") + frame(0x80, "κό".encode()[3:]),
