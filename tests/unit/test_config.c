@@ -319,7 +319,7 @@ static void test_every_fault_is_reported_in_the_order_of_the_file(void **state)
         "allowed_origins = ['a', 1]\n"
         "[[modul]]\n",
         NULL,
-        "t.toml:2:3 server.lisen: unknown key (did you mean listen?), allowed: listen, loops, web, node_id, "
+        "t.toml:2:3 server.lisen: unknown key (did you mean listen?), allowed: listen, loops, web, web_sources, node_id, "
         "driver_dir, module_dir, backlog, drain_ms, send_buffer_bytes, tls\n"
         "t.toml:3:9 server.loops: wrong type, allowed: a whole number, 0 to 64\n"
         "t.toml:4:10 server.listen: not an address \"localhost\", allowed: \"host:port\", \"[ipv6]:port\", port 0 "
@@ -611,6 +611,19 @@ static void test_address_of_keys(void **state)
                   "t.toml:3:19 auth.public_key_file: \"none.pem\" cannot be read: No such file or directory\n");
 }
 
+static void test_sources_of_pages_stay_in_their_directive(void **state)
+{
+    (void)state;
+    config_free(load_sound("[server]\nweb_sources = ['https://tiles.example:8443', 'http://[::1]:80']\n", NULL));
+    for (const char **bad = (const char *[]){"tiles.example", "https://", "https://a;script-src", "https://a b", "ftp://a", NULL}; *bad; bad++) {
+        char text[256], fault[256];
+        snprintf(text, sizeof text, "[server]\nweb_sources = ['%s']\n", *bad);
+        snprintf(fault, sizeof fault,
+                 "t.toml:2:15 server.web_sources: \"%s\" is no origin, allowed: https://host[:port] or http://host[:port]\n", *bad);
+        expect_faults(text, NULL, fault);
+    }
+}
+
 static void test_files_have_to_be_there(void **state)
 {
     (void)state;
@@ -862,6 +875,7 @@ int main(void)
         cmocka_unit_test(test_signs_and_patterns_of_names),
         cmocka_unit_test(test_patterns_fit_the_whole_rest),
         cmocka_unit_test(test_address_of_keys),
+        cmocka_unit_test(test_sources_of_pages_stay_in_their_directive),
         cmocka_unit_test(test_files_have_to_be_there),
         cmocka_unit_test(test_secrets_are_read_and_kept_from_others),
         cmocka_unit_test(test_notes_are_no_faults),
