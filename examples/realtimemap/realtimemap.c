@@ -6,6 +6,7 @@
 #include "realtimemap.pb-c.h"
 #include "realtimemap_ingest.h"
 #include "realtimemap_options.h"
+#include "realtimemap_viewport.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -70,6 +71,8 @@ static int map_init(struct crier *c)
     m->fleet = fleet_new(&m->settings.fleet, m->settings.simulated, m->zones);
     m->tracks = tracks_new((size_t)m->settings.tracks);
     r = register_schemas(m);
+    if (r == 0)
+        r = map_viewport_register(m);
     return r < 0 ? r : map_ingest_register(m);
 }
 

@@ -35,6 +35,7 @@ struct map {
     struct fleet *fleet;
     struct tracks *tracks;
     struct ingest *ingest;
+    struct crier_view *view;
 };
 
 #endif

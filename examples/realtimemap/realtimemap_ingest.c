@@ -70,6 +70,8 @@ static void on_crossing(const struct geofence_crossing *c, void *arg)
     write_crossing(&json, c);
     snprintf(channel, sizeof channel, "%s%s", m->settings.geofence_prefix, c->organization->id);
     crier_keep(m->crier, &(struct crier_publication){.channel = channel, .payload = export_buf(&json)});
+    if (!context->replay)
+        crier_view_tell(m->view, (uint32_t)m->settings.type_notification, export_buf(&json));
 }
 
 /* ---- records ---- */

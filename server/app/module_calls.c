@@ -63,6 +63,12 @@ const char *crier_session_user(struct crier_session *s)
     return session_of(s)->user;
 }
 
+enum crier_codec crier_session_codec(struct crier_session *s)
+{
+    return session_of(s)->form == FORM_TYPED_PROTOBUF || session_of(s)->form == FORM_CHANNELS_PROTOBUF ? CRIER_PROTOBUF
+                                                                                                      : CRIER_JSON;
+}
+
 bool crier_session_query(struct crier_session *s, const char *name, char *out, size_t size)
 {
     const char *query = session_of(s)->query;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "loop/engine.h"
+#include "loop/view.h"
 #include "session/modules.h"
 #include "session/session.h"
 #include "util/clock.h"
@@ -22,6 +23,7 @@ static void on_turn_end(uv_prepare_t *prepare)
     struct loop *l = prepare->data;
     if (l->dirty || l->gathering || l->passing)
         loop_flush(l);
+    views_run(l->views);
     if (l->turn_began_ns)
         metric_observe(H_LOOP_TURN_US, (clock_mono_ns() - l->turn_began_ns) / 1000);
     l->turn_began_ns = 0;
@@ -54,6 +56,7 @@ static void close_handles(struct loop *l)
                                     (uv_handle_t *)&l->gather, (uv_handle_t *)&l->sweep, (uv_handle_t *)&l->decide};
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
         uv_close(handles[i], NULL);
+    views_close(l->views);
 }
 
 int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error, size_t error_size)
@@ -73,6 +76,7 @@ int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error
     uv_timer_init(&l->uv, &l->gather);
     uv_timer_init(&l->uv, &l->sweep);
     uv_timer_init(&l->uv, &l->decide);
+    l->views = views_new(l);
     l->prepare.data = l->check.data = l->more.data = l->gather.data = l->sweep.data = l->decide.data = l;
     uv_prepare_start(&l->prepare, on_turn_end);
     uv_check_start(&l->check, on_turn_begin);
@@ -190,6 +194,7 @@ void loop_end(struct loop *l)
 void loop_done(struct loop *l)
 {
     loop_channels_done(l);
+    views_free(l->views);
     buf_done(&l->scratch);
     uv_loop_close(&l->uv);
 }

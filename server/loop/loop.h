@@ -15,6 +15,7 @@
 
 struct engine;
 struct session;
+struct views;
 
 #define LOOP_WHEEL 64 /* seconds; who wants more goes round again */
 
@@ -39,6 +40,8 @@ struct loop {
     struct channel_form *passing;   /* being flushed */
     uint64_t gather_due_ms;         /* of the first of those that gather; 0 none */
     struct buf scratch;            /* gathers frames of several channels for one send */
+
+    struct views *views;
 
     struct session *sessions;      /* hash by key */
     struct session *undecided;     /* see SESSION_DECIDE_MS; oldest first */

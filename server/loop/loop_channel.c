@@ -5,6 +5,7 @@
 #include <utlist.h>
 
 #include "loop/engine.h"
+#include "loop/view.h"
 #include "session/session.h"
 #include "util/clock.h"
 #include "util/metrics.h"
@@ -109,6 +110,11 @@ void loop_channels_end_waiting(struct loop *l)
 void channel_form_on_block(void *peer, struct frame_block *block)
 {
     struct channel_form *f = peer;
+    if (f->view) {
+        f->position = block->marks[block->count - 1].offset;
+        view_on_block(f->view, block);
+        return;
+    }
     if (f->attached) {
         frame_log_append(&f->log, block);
         f->position = block->marks[block->count - 1].offset;
@@ -384,6 +390,8 @@ static void on_detached(struct hub_call *call, void *owner)
         f->attached = f->detaching = false;
         frame_log_done(&f->log);
         init_log(f);
+        if (f->view)
+            view_detached(f->view, false);
     }
     hub_detach_free(d);
 }
@@ -402,7 +410,7 @@ static void detach(struct channel_form *f)
 
 static bool sweep_form(struct channel_form *f, uint64_t now_ms)
 {
-    if (f->count || f->calls || f->waiters || f->dirty || f->passing)
+    if (f->count || f->calls || f->waiters || f->dirty || f->passing || (f->view && view_in_use(f->view)))
         return false;
     if (!f->attached)
         return true;
@@ -417,6 +425,8 @@ static void loop_channel_free(struct loop_channel *c)
     while (c->forms) {
         struct channel_form *f = c->forms;
         c->forms = f->sibling;
+        if (f->view)
+            view_detached(f->view, true);
         frame_log_done(&f->log);
         free(f->subscriptions);
         free(f);

@@ -15,6 +15,7 @@
 struct loop;
 struct session;
 struct subscription;
+struct view;
 
 struct channel_form {
     struct loop_channel *channel;
@@ -37,6 +38,7 @@ struct channel_form {
     uint64_t pass_head;  /* newest frame when the pass began */
     struct channel_form *prev, *next; /* in one of the loop's three lists */
     struct poll_waiter *waiters; /* long polls */
+    struct view *view;           /* takes the blocks instead of the log; NULL none */
 };
 
 struct loop_channel {

@@ -189,6 +189,7 @@ void modules_done(struct modules *m)
         free(s);
     }
     module_transforms_done(m);
+    module_views_done(m);
     for (size_t i = 0; i < m->route_count; i++) {
         free(m->routes[i].method);
         free(m->routes[i].pattern);

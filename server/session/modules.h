@@ -77,6 +77,7 @@ struct modules {
     struct module_transform **transforms;
     struct module_ticker **tickers;
     size_t transform_count, ticker_count;
+    struct crier_view *views;
     struct module_route *routes;
     size_t route_count;
 };
@@ -91,6 +92,7 @@ void modules_enter(struct crier *module);
 /* On each loop thread before it runs: where callbacks of crier_publish() come back. */
 struct loop;
 void modules_enter_loop(struct loop *l);
+void module_views_done(struct modules *m);
 /* What modules registered for the hub; module_transforms.c. */
 void module_transforms_done(struct modules *m);
 void module_route_serve(struct http_request *r, void *arg);

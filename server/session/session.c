@@ -4,6 +4,7 @@
 #include <utlist.h>
 
 #include "loop/engine.h"
+#include "loop/view.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 
@@ -167,6 +168,7 @@ void session_free(struct session *s)
     drop_deferred(s);
     while (s->subscription_count)
         session_forget(s, s->subscriptions[s->subscription_count - 1]);
+    viewers_end(s);
     drop_outbox(s);
     if (s->wire->free)
         s->wire->free(s);
@@ -317,6 +319,8 @@ void session_flush(struct session *s)
         subscription_flush(s->subscriptions[0]);
     else
         flush_subscriptions(s);
+    if (s->viewers && session_can_send(s))
+        viewers_writable(s->viewers);
 }
 
 void session_close(struct session *s, int code, const char *reason)

@@ -13,6 +13,7 @@
 #define SESSION_ID_SIZE 20
 
 struct session;
+struct viewer;
 
 /* What a wire does when the engine has news for its client. Any thread calls none of these. */
 struct wire_ops {
@@ -63,6 +64,7 @@ struct session {
     char *claims; /* JSON object; NULL none */
     char *name;   /* shown by presence beside the user; NULL none */
     char *query;  /* of the request that opened it, raw; NULL none */
+    struct viewer *viewers; /* its boxes in views */
     void **module_data; /* by module; NULL before the first */
     struct deferred_subscribe *deferred;
     struct session *undecided_prev, *undecided_next; /* in the loop's list while something is deferred */

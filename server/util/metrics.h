@@ -23,6 +23,10 @@
     X(M_DELIVERIES, "crier_deliveries_total", "counter", "Publications delivered to sessions.")                        \
     X(M_SENDS, "crier_sends_total", "counter", "Socket writes that carried publications.")                             \
     X(M_CLIENTS_BEHIND, "crier_clients_behind", "gauge", "Connections whose socket takes no more at the moment.")    \
+    X(M_VIEWERS, "crier_viewers", "gauge", "Boxes of sessions in views.")                                              \
+    X(M_VIEW_MESSAGES, "crier_view_messages_total", "counter", "Messages to viewers.")                                 \
+    X(M_VIEW_ITEMS, "crier_view_items_total", "counter", "Items in messages to viewers.")                              \
+    X(M_VIEW_RESETS, "crier_view_resets_total", "counter", "Times a viewer got everything in its box: new, or slow.")  \
     X(M_GAPS, "crier_gaps_total", "counter", "Times a session fell off the frame log.")                                \
     X(M_RECOVERIES, "crier_recoveries_total", "counter", "Subscriptions that asked to resume from a position.")        \
     X(M_RECOVERIES_FAILED, "crier_recoveries_failed_total", "counter", "Resumes answered with recovered: false.")      \

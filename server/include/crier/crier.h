@@ -139,6 +139,8 @@ CRIER_EXPORT struct crier_bytes crier_request_id(struct crier_request *r);
 CRIER_EXPORT const char *crier_session_id(struct crier_session *s);
 CRIER_EXPORT uint64_t crier_session_key(struct crier_session *s); /* for the calls below */
 CRIER_EXPORT const char *crier_session_user(struct crier_session *s);
+/* What the session's payloads are at the moment: a client that has not spoken yet may still choose. */
+CRIER_EXPORT enum crier_codec crier_session_codec(struct crier_session *s);
 /* Decoded query parameter of the request that opened the session, copied to `out` (NUL-terminated, cut to size); false
  * when absent. Also inside the open and disconnect hooks. */
 CRIER_EXPORT bool crier_session_query(struct crier_session *s, const char *name, char *out, size_t size);
@@ -192,6 +194,64 @@ struct crier_subscribe_options {
 CRIER_EXPORT void crier_subscribe(struct crier_session *s, const char *channel,
                                   const struct crier_subscribe_options *options);
 CRIER_EXPORT void crier_unsubscribe(struct crier_session *s, const char *channel);
+
+/* ---- views: a keyed channel with places, cropped for each session to its box ----
+ *
+ * A session with a box gets one message a tick (the namespace's interval_ms, else gather_ms): what changed inside or came
+ * in, newest of each key, and the keys that left; and everything inside when it begins or was too slow. An item is
+ * written once, whoever sees it; the messages put such items together. */
+
+struct crier_out; /* what the functions below write into */
+CRIER_EXPORT void crier_out_append(struct crier_out *out, const void *data, size_t len);
+
+/* One kind of message to viewers. The functions run on loop threads, several at once; those but `item` and `left` may be
+ * NULL. A message is begin, items, left_begin, left keys, left_end, end; with a type of their own the keys that left are
+ * a message of left_begin, left keys, left_end before it. */
+struct crier_view_form {
+    uint32_t type, left_type; /* left_type 0: in the same message */
+    enum crier_codec codec;   /* of what is written */
+    const char *separator;    /* between two items, and between two keys; "" none */
+    void (*item)(struct crier_out *out, struct crier_bytes key, struct crier_bytes payload, void *arg);
+    void (*left)(struct crier_out *out, struct crier_bytes key, void *arg);
+    void (*begin)(struct crier_out *out, bool reset, void *arg); /* reset: what was shown before is to be forgotten */
+    void (*left_begin)(struct crier_out *out, bool reset, void *arg);
+    void (*left_end)(struct crier_out *out, void *arg);
+    void (*end)(struct crier_out *out, void *arg);
+};
+
+#define CRIER_VIEW_FORMS 4
+
+struct crier_view_options {
+    const char *channel;                         /* of a keyed namespace */
+    enum crier_codec payload;                    /* in which items get it; protobuf needs the schema of the type */
+    int32_t cell_latitude_e6, cell_longitude_e6; /* of the grid: about a fifth of what a client's box is */
+    const struct crier_view_form *forms;
+    unsigned form_count;
+    void *arg;
+};
+
+struct crier_view;
+/* Inside crier_module_init(). -EINVAL after crier_module_fail(). */
+CRIER_EXPORT int crier_view_new(struct crier *c, const struct crier_view_options *options, struct crier_view **ret);
+
+struct crier_box { /* degrees * 1e6; west > east: across the 180th meridian */
+    int32_t south_e6, west_e6, north_e6, east_e6;
+};
+
+struct crier_view_request {
+    struct crier_box box;
+    unsigned form;             /* index into the view's forms */
+    struct crier_bytes filter; /* on tags, a FilterNode as JSON (docs/channels.md); data NULL: none */
+    bool tell;                 /* also wants what crier_view_tell() sends */
+};
+
+/* Gives the session a box, or changes it: it hears of what is new in it and of what fell out. -EINVAL or -E2BIG with a
+ * static reason. On the session's loop thread. */
+CRIER_EXPORT int crier_view_set(struct crier_session *s, struct crier_view *v, const struct crier_view_request *r,
+                                const char **ret_reason);
+CRIER_EXPORT void crier_view_end(struct crier_session *s, struct crier_view *v);
+/* A JSON message to all sessions with a box in the view that want it. Any thread. */
+CRIER_EXPORT void crier_view_tell(struct crier_view *v, uint32_t type, struct crier_bytes payload);
 
 /* ---- REST ---- */
 

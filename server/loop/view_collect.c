@@ -1,0 +1,233 @@
+#include "view_grid_private.h"
+
+void grid_news_reset(struct grid_news *n)
+{
+    n->items.len = n->left.len = n->item_count = n->left_count = 0;
+}
+
+void grid_news_done(struct grid_news *n)
+{
+    buf_done(&n->items);
+    buf_done(&n->left);
+}
+
+/* ---- boxes ---- */
+
+/* Cells that a box touches; a box across the 180th meridian is two of them. */
+struct range {
+    uint32_t south, north, west, east;
+};
+
+static unsigned ranges_of(const struct grid *g, const struct grid_box *b, struct range out[2])
+{
+    uint32_t south = grid_row(g, b->south_e6), north = grid_row(g, b->north_e6);
+    uint32_t west = grid_column(g, b->west_e6), east = grid_column(g, b->east_e6);
+    if (b->south_e6 > b->north_e6)
+        return 0;
+    if (b->west_e6 <= b->east_e6) {
+        out[0] = (struct range){south, north, west, east};
+        return 1;
+    }
+    out[0] = (struct range){south, north, west, grid_column(g, 180000000)};
+    out[1] = (struct range){south, north, 0, east};
+    /* Not when both halves end in one cell: it would be looked at twice. */
+    if (out[1].east >= out[0].west) {
+        out[0].west = 0;
+        return 1;
+    }
+    return 2;
+}
+
+static uint64_t range_cells(const struct range *r)
+{
+    return ((uint64_t)r->north - r->south + 1) * ((uint64_t)r->east - r->west + 1);
+}
+
+static bool in_range(const struct range *r, const struct grid_cell *c)
+{
+    return c->id.y >= r->south && c->id.y <= r->north && c->id.x >= r->west && c->id.x <= r->east;
+}
+
+/* Every place in it is in the box: only cells at the border need the exact test. */
+static bool is_interior(const struct range *r, const struct grid_cell *c)
+{
+    return c->id.y > r->south && c->id.y < r->north && c->id.x > r->west && c->id.x < r->east;
+}
+
+static bool contains(const struct grid_box *b, const struct grid_place *p)
+{
+    bool between = b->west_e6 <= b->east_e6 ? p->longitude_e6 >= b->west_e6 && p->longitude_e6 <= b->east_e6
+                                            : p->longitude_e6 >= b->west_e6 || p->longitude_e6 <= b->east_e6;
+    return between && p->latitude_e6 >= b->south_e6 && p->latitude_e6 <= b->north_e6;
+}
+
+static bool sees(const struct grid_viewer *v, const struct grid_place *p)
+{
+    return p->placed && contains(&v->box, p) && grid_filter_shows(v->filter, p->tags);
+}
+
+/* ---- news ---- */
+
+struct look {
+    struct grid *grid;
+    const struct grid_viewer *viewer, *other; /* other: the box before, or after */
+    unsigned form;
+    struct grid_news *out;
+};
+
+static void add_bytes(struct look *l, struct bytes items, size_t count)
+{
+    if (l->out->item_count)
+        buf_append_str(&l->out->items, l->grid->options.separators[l->form]);
+    buf_append_bytes(&l->out->items, items);
+    l->out->item_count += count;
+}
+
+static void add_item(struct look *l, struct grid_item *item)
+{
+    add_bytes(l, grid_encoding(l->grid, item, l->form), 1);
+}
+
+static void add_left(struct look *l, const struct grid_item *item)
+{
+    const struct bytes key = {item->key, item->key_len};
+    buf_append(&l->out->left, &key, sizeof key);
+    l->out->left_count++;
+}
+
+typedef void (*cell_fn)(struct look *l, struct grid_cell *c, bool interior);
+
+static void each_by_place(struct look *l, const struct range *r, cell_fn fn)
+{
+    struct grid_cell key;
+    for (key.id.y = r->south; key.id.y <= r->north; key.id.y++) {
+        for (key.id.x = r->west; key.id.x <= r->east; key.id.x++) {
+            struct grid_cell *c;
+            HASH_FIND(hh, l->grid->cells, &key.id, sizeof key.id, c);
+            if (c)
+                fn(l, c, is_interior(r, c));
+        }
+    }
+}
+
+/* A small box looks its cells up, a large one walks over those that there are. */
+static void each_cell(struct look *l, const struct grid_box *box, cell_fn fn)
+{
+    struct range ranges[2];
+    unsigned count = ranges_of(l->grid, box, ranges);
+    for (unsigned i = 0; i < count; i++) {
+        if (range_cells(&ranges[i]) <= HASH_COUNT(l->grid->cells)) {
+            each_by_place(l, &ranges[i], fn);
+            continue;
+        }
+        for (struct grid_cell *c = l->grid->cells; c; c = c->hh.next)
+            if (in_range(&ranges[i], c))
+                fn(l, c, is_interior(&ranges[i], c));
+    }
+}
+
+static void each_touched(struct look *l, const struct grid_box *box, cell_fn fn)
+{
+    struct range ranges[2];
+    unsigned count = ranges_of(l->grid, box, ranges);
+    for (unsigned i = 0; i < count; i++) {
+        if (range_cells(&ranges[i]) <= l->grid->touched_count) {
+            each_by_place(l, &ranges[i], fn);
+            continue;
+        }
+        for (size_t k = 0; k < l->grid->touched_count; k++)
+            if (in_range(&ranges[i], l->grid->touched[k]))
+                fn(l, l->grid->touched[k], is_interior(&ranges[i], l->grid->touched[k]));
+    }
+}
+
+/* ---- of a tick ---- */
+
+/* What came to a cell or changed in it, as one run of bytes for all viewers that contain the cell. */
+static const struct grid_batch *batch_of(struct look *l, struct grid_cell *c)
+{
+    struct grid_batch *b = &c->batches[l->form];
+    struct buf *arena = &l->grid->arenas[l->form];
+    if (b->tick == l->grid->tick)
+        return b;
+    *b = (struct grid_batch){.tick = l->grid->tick, .offset = arena->len};
+    for (struct grid_delta *d = c->arrived; d; d = d->next_arrived, b->count++) {
+        if (b->count)
+            buf_append_str(arena, l->grid->options.separators[l->form]);
+        buf_append_bytes(arena, grid_encoding(l->grid, d->item, l->form));
+    }
+    b->len = arena->len - b->offset;
+    return b;
+}
+
+static void collect_each(struct look *l, struct grid_cell *c)
+{
+    for (struct grid_delta *d = c->arrived; d; d = d->next_arrived) {
+        if (sees(l->viewer, &d->item->at))
+            add_item(l, d->item);
+        else if (d->was.cell == c && sees(l->viewer, &d->was))
+            add_left(l, d->item);
+    }
+}
+
+static void collect_cell(struct look *l, struct grid_cell *c, bool interior)
+{
+    if (c->touched != l->grid->tick)
+        return;
+    if (!interior || l->viewer->filter) {
+        collect_each(l, c);
+    } else if (c->arrived) {
+        const struct grid_batch *b = batch_of(l, c);
+        add_bytes(l, (struct bytes){l->grid->arenas[l->form].data + b->offset, b->len}, b->count);
+    }
+    for (struct grid_delta *d = c->gone; d; d = d->next_gone)
+        if (sees(l->viewer, &d->was) && !sees(l->viewer, &d->item->at))
+            add_left(l, d->item);
+}
+
+void grid_collect(struct grid *g, const struct grid_viewer *v, unsigned form, struct grid_news *out)
+{
+    struct look l = {.grid = g, .viewer = v, .form = form, .out = out};
+    each_touched(&l, &v->box, collect_cell);
+}
+
+/* ---- of boxes ---- */
+
+static void collect_all(struct look *l, struct grid_cell *c, bool interior)
+{
+    bool all = interior && !l->viewer->filter;
+    for (size_t i = 0; i < c->count; i++)
+        if (all || sees(l->viewer, &c->items[i]->at))
+            add_item(l, c->items[i]);
+}
+
+void grid_snapshot(struct grid *g, const struct grid_viewer *v, unsigned form, struct grid_news *out)
+{
+    struct look l = {.grid = g, .viewer = v, .form = form, .out = out};
+    each_cell(&l, &v->box, collect_all);
+}
+
+static void collect_new(struct look *l, struct grid_cell *c, bool interior)
+{
+    (void)interior;
+    for (size_t i = 0; i < c->count; i++)
+        if (sees(l->viewer, &c->items[i]->at) && !sees(l->other, &c->items[i]->at))
+            add_item(l, c->items[i]);
+}
+
+static void collect_lost(struct look *l, struct grid_cell *c, bool interior)
+{
+    (void)interior;
+    for (size_t i = 0; i < c->count; i++)
+        if (sees(l->viewer, &c->items[i]->at) && !sees(l->other, &c->items[i]->at))
+            add_left(l, c->items[i]);
+}
+
+void grid_move(struct grid *g, const struct grid_viewer *from, const struct grid_viewer *to, unsigned form,
+               struct grid_news *out)
+{
+    struct look arriving = {.grid = g, .viewer = to, .other = from, .form = form, .out = out};
+    struct look leaving = {.grid = g, .viewer = from, .other = to, .form = form, .out = out};
+    each_cell(&arriving, &to->box, collect_new);
+    each_cell(&leaving, &from->box, collect_lost);
+}
