@@ -23,7 +23,6 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->frame.message_type = (uint32_t)ns->type;
     c->frame.keyed = ns->keyed;
     c->used_ms = clock_mono_ms();
-    c->expired_at = INT64_MIN;
     c->frame.epoch = c->epoch;
     c->frame.delta_always = ns->delta_publish;
     epoch_random(c->epoch); /* until its partition is known, nothing before this moment can be resumed */
@@ -138,46 +137,6 @@ void channel_drop_history(struct channel *c, int64_t floor)
     note_memory(c, before);
 }
 
-/* Drops the key that was renewed longest ago, for subscribers, too. The log has no record of this, so positions up to
- * here do not tell what a client knows. */
-static void drop_oldest_key(struct channel *c)
-{
-    const struct publication *oldest = keyed_oldest(&c->keyed);
-    const struct publication_parts parts = {.offset = channel_position(c),
-                                            .time_ms = clock_wall_ms(),
-                                            .key = publication_key(oldest),
-                                            .payload = BYTES_NULL};
-    struct publication *removal = publication_new(&parts);
-    if (channel_wanted(c)) {
-        push_fresh(c, removal);
-        hub_queue_channel(c->hub, c);
-    }
-    keyed_put(&c->keyed, removal);
-    publication_unref(removal);
-    c->expired_at = channel_position(c);
-}
-
-#define MEMORY_EVERY 64 /* publications between two looks at the bound */
-
-/* The bound on memory takes from channels that grow: twice what came since the last look, so that all of them together
- * stay there and a small one does not pay for a large one. */
-static void respect_memory_bound(struct channel *c)
-{
-    int64_t bound = c->hub->config->limits.history_bytes;
-    if (bound == 0)
-        return;
-    for (int i = 0; i < 2 * MEMORY_EVERY && metric_total(M_HISTORY_BYTES) > bound; i++) {
-        int64_t before = memory_of(c);
-        if (c->history.count > 1)
-            history_drop_oldest(&c->history);
-        else if (c->keyed.count > 1)
-            drop_oldest_key(c);
-        else
-            return;
-        note_memory(c, before);
-    }
-}
-
 /* A map needs a stream of changes in any case: its subscribers read the state in pages meanwhile. */
 #define MAP_STREAM 1000
 #define MAP_STREAM_TTL_MS 60000
@@ -194,26 +153,90 @@ size_t channel_history_limit(const struct config_namespace *ns)
 
 static void keep(struct channel *c, struct publication *p)
 {
-    int64_t before = memory_of(c);
-    c->top = p->offset;
+    if (!p->expired)
+        c->top = p->offset;
     history_append(&c->history, p, channel_history_limit(c->ns));
     if (c->ns->keyed)
         keyed_put(&c->keyed, p);
     if (!c->ns->keyed || !p->has_key)
         version_set(&c->version, p->version, publication_version_epoch(p));
-    note_memory(c, before);
+}
+
+static void hand_on(struct channel *c, struct publication *p)
+{
+    if (!channel_wanted(c))
+        return;
+    push_fresh(c, p);
+    hub_queue_channel(c->hub, c);
+}
+
+/* A key goes without a publisher's word. Where this node counts, that is a publication like any other; where a broker
+ * does, no record of the log stands for it, and it shares the offset of what was before. The caller counts the memory. */
+static void remove_key(struct publication *p, void *arg)
+{
+    struct channel *c = arg;
+    bool counted = c->numbering == NUMBERED_HERE;
+    const struct publication_parts parts = {
+        .offset = counted ? c->top + 1 : channel_position(c),
+        .time_ms = clock_wall_ms(),
+        .key = publication_key(p),
+        .tags = publication_tags(p),
+        .payload = BYTES_NULL,
+        .expired = !counted,
+    };
+    struct publication *removal = publication_new(&parts);
+    keep(c, removal);
+    hand_on(c, removal);
+    publication_unref(removal);
+}
+
+#define MEMORY_EVERY 64 /* publications between two looks at the bound */
+
+/* The bound on memory takes from channels that grow: twice what came since the last look, so that all of them together
+ * stay there and a small one does not pay for a large one. */
+static void respect_memory_bound(struct channel *c)
+{
+    int64_t bound = c->hub->config->limits.history_bytes;
+    if (bound == 0)
+        return;
+    for (int i = 0; i < 2 * MEMORY_EVERY && metric_total(M_HISTORY_BYTES) > bound; i++) {
+        int64_t before = memory_of(c);
+        if (c->history.count > 1)
+            history_drop_oldest(&c->history);
+        else if (c->keyed.count > 1)
+            remove_key(keyed_oldest(&c->keyed), c);
+        else
+            return;
+        note_memory(c, before);
+    }
+}
+
+/* Filters judge a removal by what it removes: it has the tags of that. Takes `p`. */
+static struct publication *with_tags(const struct channel *c, struct publication *p)
+{
+    const struct publication *entry = p->removed && c->ns->keyed ? keyed_find(&c->keyed, publication_key(p)) : NULL;
+    if (!entry || entry->tags_len == 0)
+        return p;
+    const struct publication_parts parts = {.offset = p->offset,
+                                            .time_ms = p->time_ms,
+                                            .key = publication_key(p),
+                                            .tags = publication_tags(entry),
+                                            .payload = BYTES_NULL};
+    struct publication *removal = publication_new(&parts);
+    publication_unref(p);
+    return removal;
 }
 
 void channel_append(struct channel *c, struct publication *p)
 {
+    int64_t before = memory_of(c);
+    p = with_tags(c, p);
     c->publications++;
     if (!p->unnumbered)
         keep(c, p);
+    note_memory(c, before);
     metric_add(M_PUBLICATIONS, 1);
-    if (channel_wanted(c)) {
-        push_fresh(c, p);
-        hub_queue_channel(c->hub, c);
-    }
+    hand_on(c, p);
     if (c->publications % MEMORY_EVERY == 0)
         respect_memory_bound(c);
     publication_unref(p);
@@ -251,9 +274,17 @@ void channel_number_here(struct channel *c)
     /* Offsets of the former numbering mean nothing under the new epoch. */
     channel_drop_history(c, 0);
     c->history.floor = 0;
-    c->expired_at = INT64_MIN;
+    c->history.lost = INT64_MIN;
     c->top = 0;
     announce_epoch(c);
+}
+
+void channel_clear(struct channel *c)
+{
+    int64_t before = memory_of(c);
+    keyed_done(&c->keyed);
+    note_memory(c, before);
+    channel_number_here(c);
 }
 
 void channel_number_by(struct channel *c, struct partition *origin)
@@ -264,6 +295,10 @@ void channel_number_by(struct channel *c, struct partition *origin)
     memcpy(c->epoch, origin->epoch, sizeof c->epoch);
     c->top = origin->start - 1;
     c->history.floor = origin->forgotten > origin->start - 1 ? origin->forgotten : origin->start - 1;
+    c->history.lost = origin->lost;
+    /* Which keys a client still has whose time was over before this node began to read, nobody knows. */
+    if (c->ns->keyed && c->ns->key_ttl_ms && origin->start - 1 > c->history.lost)
+        c->history.lost = origin->start - 1;
     announce_epoch(c);
 }
 
@@ -389,13 +424,6 @@ void channel_notice(struct channel *c, const struct frame_notice *n)
     c->serial += n->info.data != NULL;
 }
 
-static void expire_keys(struct channel *c, int64_t wall_ms)
-{
-    const struct publication *p;
-    while ((p = keyed_oldest(&c->keyed)) && p->time_ms + c->ns->key_ttl_ms < wall_ms)
-        drop_oldest_key(c);
-}
-
 bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms)
 {
     int64_t before = memory_of(c);
@@ -403,7 +431,7 @@ bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms)
     if (ttl_ms)
         history_expire(&c->history, wall_ms - ttl_ms);
     if (c->ns->keyed && c->ns->key_ttl_ms)
-        expire_keys(c, wall_ms);
+        keyed_each_expired(&c->keyed, wall_ms - c->ns->key_ttl_ms, remove_key, c);
     note_memory(c, before);
     return !channel_wanted(c) && !c->queued && !c->resumes && c->history.count == 0 && c->keyed.count == 0 && c->presence.count == 0 &&
            now_ms - c->used_ms > IDLE_MS;

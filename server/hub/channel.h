@@ -48,7 +48,6 @@ struct channel {
     struct version version; /* that its publisher gave last, where it has no keys */
     uint64_t publications; /* ever, for metrics */
     uint64_t used_ms;      /* monotonic time of the last publication or request */
-    int64_t expired_at;    /* position at which a key was last dropped without a record of the log; INT64_MIN never */
     unsigned resumes;      /* reads of the broker under way for it */
 
     struct channel_peer *peers; /* ascending by form */
@@ -83,6 +82,8 @@ void channel_number_by(struct channel *c, struct partition *origin);
 bool channel_is_newest_of_key(const struct channel *c, const struct publication *p);
 /* Forgets the history; it reaches back to `floor` from now on, or to the newest one that was in it. */
 void channel_drop_history(struct channel *c, int64_t floor);
+/* Forgets history and keys and numbers anew, under a new epoch, which subscribers are told. */
+void channel_clear(struct channel *c);
 /* True when the loop did not want the form before. */
 bool channel_add_peer(struct channel *c, const struct channel_peer *peer);
 void channel_remove_peer(struct channel *c, enum frame_form form, unsigned loop);

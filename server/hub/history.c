@@ -4,7 +4,7 @@
 
 void history_init(struct history *h, int64_t floor)
 {
-    *h = (struct history){.floor = floor};
+    *h = (struct history){.floor = floor, .lost = INT64_MIN};
 }
 
 void history_done(struct history *h)
@@ -28,13 +28,20 @@ static void grow(struct history *h)
     h->first = 0;
 }
 
+static void let_go(struct history *h, const struct publication *p)
+{
+    if (p->offset > h->floor)
+        h->floor = p->offset;
+    if (p->expired && p->offset > h->lost)
+        h->lost = p->offset;
+}
+
 bool history_drop_oldest(struct history *h)
 {
     if (h->count == 0)
         return false;
     struct publication *p = history_get(h, 0);
-    if (p->offset > h->floor)
-        h->floor = p->offset;
+    let_go(h, p);
     h->first = (h->first + 1) & (h->capacity - 1);
     h->count--;
     h->bytes -= publication_size(p);
@@ -45,7 +52,7 @@ bool history_drop_oldest(struct history *h)
 void history_append(struct history *h, struct publication *p, size_t limit)
 {
     if (limit == 0) {
-        h->floor = p->offset;
+        let_go(h, p);
         return;
     }
     while (h->count >= limit)
@@ -74,4 +81,12 @@ size_t history_after(const struct history *h, int64_t offset)
             high = mid;
     }
     return low;
+}
+
+size_t history_missed(const struct history *h, int64_t offset)
+{
+    size_t i = history_after(h, offset);
+    while (i > 0 && history_get(h, i - 1)->offset == offset && history_get(h, i - 1)->expired)
+        i--;
+    return i;
 }

@@ -13,6 +13,8 @@ struct history {
     size_t first, count;
     size_t bytes;
     int64_t floor;
+    int64_t lost; /* offset of the newest removal without a record that it let go; INT64_MIN none. Positions up to it do not
+                     tell what a client knows */
 };
 
 void history_init(struct history *h, int64_t floor);
@@ -25,6 +27,8 @@ void history_expire(struct history *h, int64_t oldest_ms);
 bool history_drop_oldest(struct history *h);
 /* Index of the first publication above `offset`; history_get() takes indexes below count. */
 size_t history_after(const struct history *h, int64_t offset);
+/* The same for who resumes from there: removals that share the offset of the publication before them are said again. */
+size_t history_missed(const struct history *h, int64_t offset);
 
 static inline struct publication *history_get(const struct history *h, size_t i)
 {

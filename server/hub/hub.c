@@ -70,8 +70,11 @@ struct channel *hub_channel(struct hub *hub, struct bytes name, enum crier_error
 
 static void forget_channel(struct hub *hub, struct channel *c)
 {
-    if (c->numbering == NUMBERED_BY_BROKER && c->history.floor > c->origin->forgotten)
-        c->origin->forgotten = c->history.floor;
+    struct partition *origin = c->numbering == NUMBERED_BY_BROKER ? c->origin : NULL;
+    if (origin && c->history.floor > origin->forgotten)
+        origin->forgotten = c->history.floor;
+    if (origin && c->history.lost > origin->lost)
+        origin->lost = c->history.lost;
     HASH_DEL(hub->channels, c);
     channel_free(c);
 }

@@ -7,7 +7,10 @@
 struct keyed_entry {
     struct publication *publication; /* holds the hash key, too */
     struct version version;          /* a publication without one leaves it */
+    int64_t renewed_ms;
     struct keyed_entry *prev, *next;
+    struct keyed_entry *left, *right; /* of the tree: smaller and larger keys */
+    uint32_t priority;                /* above those of both */
     UT_hash_handle hh;
 };
 
@@ -15,6 +18,93 @@ void keyed_init(struct keyed *k)
 {
     *k = (struct keyed){0};
 }
+
+/* ---- the order of keys: a treap, whose random priorities keep it shallow whatever keys come in whatever order ---- */
+
+static int compare(struct bytes key, const struct keyed_entry *e)
+{
+    struct bytes other = publication_key(e->publication);
+    size_t common = key.len < other.len ? key.len : other.len;
+    int order = common ? memcmp(key.data, other.data, common) : 0;
+    return order ? order : (key.len > other.len) - (key.len < other.len);
+}
+
+static uint32_t next_priority(struct keyed *k)
+{
+    uint64_t x = k->random += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return (uint32_t)(x >> 32);
+}
+
+static void order_insert(struct keyed *k, struct keyed_entry *e)
+{
+    struct bytes key = publication_key(e->publication);
+    struct keyed_entry **at = &k->root, **smaller = &e->left, **larger = &e->right;
+    e->priority = next_priority(k);
+    while (*at && (*at)->priority >= e->priority)
+        at = compare(key, *at) < 0 ? &(*at)->left : &(*at)->right;
+    struct keyed_entry *rest = *at;
+    *at = e;
+    while (rest) {
+        if (compare(key, rest) < 0) {
+            *larger = rest;
+            larger = &rest->left;
+            rest = rest->left;
+        } else {
+            *smaller = rest;
+            smaller = &rest->right;
+            rest = rest->right;
+        }
+    }
+    *smaller = *larger = NULL;
+}
+
+static void order_remove(struct keyed *k, const struct keyed_entry *e)
+{
+    struct keyed_entry **at = &k->root, *a = e->left, *b = e->right;
+    while (*at != e)
+        at = compare(publication_key(e->publication), *at) < 0 ? &(*at)->left : &(*at)->right;
+    while (a && b) {
+        struct keyed_entry *upper = a->priority >= b->priority ? a : b;
+        *at = upper;
+        at = upper == a ? &a->right : &b->left;
+        if (upper == a)
+            a = a->right;
+        else
+            b = b->left;
+    }
+    *at = a ? a : b;
+}
+
+struct walk {
+    struct bytes after;
+    bool (*fn)(struct publication *p, void *arg);
+    void *arg;
+};
+
+static bool visit(const struct keyed_entry *e, const struct walk *w)
+{
+    if (!e)
+        return true;
+    if (w->after.data && compare(w->after, e) >= 0)
+        return visit(e->right, w);
+    return visit(e->left, w) && w->fn(e->publication, w->arg) && visit(e->right, w);
+}
+
+void keyed_each_key_after(struct keyed *k, struct bytes key, bool (*fn)(struct publication *p, void *arg), void *arg)
+{
+    if (!k->ordered) {
+        k->ordered = true;
+        k->random = (uint64_t)(uintptr_t)k ^ (uint64_t)(uintptr_t)k->list << 17;
+        for (struct keyed_entry *e = k->list; e; e = e->next)
+            order_insert(k, e);
+    }
+    const struct walk w = {.after = key, .fn = fn, .arg = arg};
+    visit(k->root, &w);
+}
+
+/* ---- the table ---- */
 
 static void detach(struct keyed *k, struct keyed_entry *e)
 {
@@ -27,8 +117,7 @@ static void detach(struct keyed *k, struct keyed_entry *e)
 
 static void entry_free(struct keyed_entry *e)
 {
-    if (e)
-        version_done(&e->version);
+    version_done(&e->version);
     free(e);
 }
 
@@ -39,43 +128,61 @@ void keyed_done(struct keyed *k)
         detach(k, e);
         entry_free(e);
     }
+    k->root = NULL;
+    k->ordered = false;
+}
+
+static struct keyed_entry *find(const struct keyed *k, struct bytes key)
+{
+    struct keyed_entry *e;
+    HASH_FIND(hh, k->by_key, key.data, key.len, e);
+    return e;
+}
+
+static void remove_entry(struct keyed *k, struct keyed_entry *e)
+{
+    if (k->ordered)
+        order_remove(k, e);
+    detach(k, e);
+    entry_free(e);
 }
 
 void keyed_put(struct keyed *k, struct publication *p)
 {
     struct bytes key = publication_key(p);
-    struct keyed_entry *e;
     if (!key.data)
         return;
-
-    HASH_FIND(hh, k->by_key, key.data, key.len, e);
-    if (e)
-        detach(k, e);
+    struct keyed_entry *e = find(k, key);
+    bool is_new = !e;
     if (p->removed) {
-        entry_free(e);
+        if (e)
+            remove_entry(k, e);
         return;
     }
-    if (!e)
+    publication_ref(p);
+    if (e)
+        detach(k, e);
+    else
         e = xcalloc(1, sizeof *e);
-    e->publication = publication_ref(p);
+    e->publication = p;
     version_set(&e->version, p->version, publication_version_epoch(p));
     HASH_ADD_KEYPTR(hh, k->by_key, publication_key(p).data, key.len, e);
     DL_APPEND(k->list, e);
+    if (is_new && k->ordered)
+        order_insert(k, e);
     k->count++;
     k->bytes += publication_size(p);
 }
 
 struct publication *keyed_find(const struct keyed *k, struct bytes key)
 {
-    struct keyed_entry *e;
-    HASH_FIND(hh, k->by_key, key.data, key.len, e);
+    const struct keyed_entry *e = find(k, key);
     return e ? e->publication : NULL;
 }
 
 const struct version *keyed_version(const struct keyed *k, struct bytes key)
 {
-    struct keyed_entry *e;
-    HASH_FIND(hh, k->by_key, key.data, key.len, e);
+    const struct keyed_entry *e = find(k, key);
     return e ? &e->version : NULL;
 }
 
@@ -97,4 +204,25 @@ void keyed_each_after(const struct keyed *k, int64_t offset, void (*fn)(struct p
     }
     for (struct keyed_entry *e = begin; e; e = e->next)
         fn(e->publication, arg);
+}
+
+/* ---- life time of keys ---- */
+
+bool keyed_renew(struct keyed *k, struct bytes key, int64_t now_ms)
+{
+    struct keyed_entry *e = find(k, key);
+    if (e)
+        e->renewed_ms = now_ms;
+    return e != NULL;
+}
+
+/* The list is in the order of publication, so the first young one ends it. */
+void keyed_each_expired(const struct keyed *k, int64_t oldest_ms, void (*fn)(struct publication *p, void *arg), void *arg)
+{
+    struct keyed_entry *e, *next;
+    for (e = k->list; e && e->publication->time_ms < oldest_ms; e = next) {
+        next = e->next;
+        if (e->renewed_ms < oldest_ms)
+            fn(e->publication, arg);
+    }
 }

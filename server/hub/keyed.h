@@ -1,6 +1,6 @@
-/* The newest publication of each key of a keyed channel, oldest change first.
+/* The newest publication of each key of a keyed channel: in the order of changes, and in the order of keys.
  *
- * Owned by its channel, hub thread only. A tombstone removes its key. */
+ * Owned by its channel, hub thread only. A tombstone removes its key. The order of keys is made by the first who asks. */
 #ifndef CRIER_HUB_KEYED_H
 #define CRIER_HUB_KEYED_H
 
@@ -12,6 +12,9 @@ struct keyed_entry;
 struct keyed {
     struct keyed_entry *by_key; /* hash */
     struct keyed_entry *list;   /* ascending offsets */
+    struct keyed_entry *root;   /* search tree in byte order of keys, where `ordered` */
+    bool ordered;
+    uint64_t random; /* of the tree's shape */
     size_t count;
     size_t bytes;
 };
@@ -28,5 +31,12 @@ const struct version *keyed_version(const struct keyed *k, struct bytes key);
 struct publication *keyed_oldest(const struct keyed *k);
 /* Calls `fn` for each entry above `offset`, ascending. */
 void keyed_each_after(const struct keyed *k, int64_t offset, void (*fn)(struct publication *p, void *arg), void *arg);
+/* Calls `fn` for each entry behind `key` (data NULL: all) in byte order of keys until it returns false. Must not change
+ * the table. */
+void keyed_each_key_after(struct keyed *k, struct bytes key, bool (*fn)(struct publication *p, void *arg), void *arg);
+/* The key lives on as if it had been published now. False when it is not there. */
+bool keyed_renew(struct keyed *k, struct bytes key, int64_t now_ms);
+/* Calls `fn`, which may remove the entry, for each that was neither published nor renewed since `oldest_ms`. */
+void keyed_each_expired(const struct keyed *k, int64_t oldest_ms, void (*fn)(struct publication *p, void *arg), void *arg);
 
 #endif

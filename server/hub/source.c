@@ -106,6 +106,7 @@ static void on_assigned(struct bridge_consumer *consumer, struct bytes topic, in
         p->topic = bytes_dup(topic);
         p->number = number;
         p->start = p->last = p->forgotten = -1;
+        p->lost = INT64_MIN;
         memcpy(p->epoch, epoch, sizeof epoch);
         HASH_ADD_STR(s->partitions, epoch, p);
     }

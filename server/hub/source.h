@@ -25,6 +25,7 @@ struct partition {
     int64_t last;      /* newest offset seen, start - 1 before the first */
     int64_t end;       /* one past the newest at the time of the assignment; -1 unknown */
     int64_t forgotten; /* highest floor of a channel that was dropped from memory; -1 none */
+    int64_t lost;      /* highest history.lost of one; INT64_MIN none */
     bool started;      /* `start` is known */
     bool away;         /* shared mode: another member of the group may have had records meanwhile */
     UT_hash_handle hh; /* by epoch */

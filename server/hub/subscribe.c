@@ -98,14 +98,14 @@ void subscribe_answer_newest(struct channel *c, struct hub_subscribe *s)
 
 static size_t missed(const struct channel *c, int64_t offset)
 {
-    return c->history.count - history_after(&c->history, offset);
+    return c->history.count - history_missed(&c->history, offset);
 }
 
 static struct frame_block *block_after(struct channel *c, const struct hub_subscribe *s)
 {
     struct frame_builder builder;
     frame_builder_init(&builder, s->form, &c->frame);
-    for (size_t i = history_after(&c->history, s->offset); i < c->history.count; i++) {
+    for (size_t i = history_missed(&c->history, s->offset); i < c->history.count; i++) {
         struct publication *p = history_get(&c->history, i);
         if (!s->conflate || channel_is_newest_of_key(c, p))
             frame_builder_add(&builder, p);
@@ -118,7 +118,7 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
 static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subscribe *s)
 {
     bool same_log = strcmp(s->epoch, c->epoch) == 0 && s->offset <= channel_position(c);
-    if (!same_log || s->offset <= c->expired_at) {
+    if (!same_log || s->offset <= c->history.lost) {
         subscribe_answer_newest(c, s);
         return;
     }

@@ -80,31 +80,24 @@ static void a_key_that_is_not_renewed_disappears_for_subscribers(void **state)
     pass_ms(6000);
     channel_sweep(find("ttl:1"), test_mono_ms, test_wall_ms);
     turn();
-    assert_offsets(&live, "1 2 2 ");
+    assert_offsets(&live, "1 2 3 ");
     assert_int_equal(find("ttl:1")->keyed.count, 1);
     answer_done(&a);
 }
 
-/* The removal has no offset of its own: a position cannot tell whether the client heard of it. */
-static void a_resume_from_before_a_key_expired_gets_the_table_anew(void **state)
+static void a_resume_from_before_a_key_expired_tells_the_removal(void **state)
 {
     struct answer a;
     struct outcome o;
     (void)state;
     publish(&o, "ttl:1", "x", "1", NULL);
     put("ttl:1", "y", "2");
-    subscribe(&a, &live, .channel = "ttl:1", .epoch = o.epoch, .offset = 2);
-    assert_true(a.recovered);
-    answer_done(&a);
     pass_ms(11000);
     channel_sweep(find("ttl:1"), test_mono_ms, test_wall_ms);
     subscribe(&a, &live, .channel = "ttl:1", .epoch = o.epoch, .offset = 2);
-    assert_false(a.recovered);
-    assert_int_equal(a.count, 0);
-    put("ttl:1", "z", "3");
-    answer_done(&a);
-    subscribe(&a, &live, .channel = "ttl:1", .epoch = o.epoch, .offset = 3);
     assert_true(a.recovered);
+    assert_string_equal(a.offsets.data, "3 4 ");
+    assert_non_null(strstr(a.text.data, "\"key\":\"x\",\"removed\":true"));
     answer_done(&a);
 }
 
@@ -204,7 +197,7 @@ int main(void)
         TEST(a_keyed_channel_gives_the_newest_of_each_key_and_then_the_stream),
         TEST(conflation_tells_changes_and_removals_once),
         TEST(a_key_that_is_not_renewed_disappears_for_subscribers),
-        TEST(a_resume_from_before_a_key_expired_gets_the_table_anew),
+        TEST(a_resume_from_before_a_key_expired_tells_the_removal),
         TEST(an_interval_delivers_the_newest_of_each_key_and_a_new_subscriber_does_not_break_it),
         TEST(a_channel_that_grows_past_the_memory_bound_forgets_its_oldest),
         TEST(keys_without_end_are_bounded_and_subscribers_hear_of_those_that_go),
