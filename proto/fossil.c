@@ -304,7 +304,8 @@ static bool apply(struct bytes source, struct bytes delta, uint32_t size, struct
     while (take_number(&delta, &number)) {
         size_t done = out->len - start;
         if (take_char(&delta, ';'))
-            return delta.len == 0 && done == size && number == checksum((struct bytes){out->data + start, done});
+            return delta.len == 0 && done == size &&
+                   number == checksum((struct bytes){buf_bytes(out).data + start, done});
         if (!apply_one(source, &delta, number, size - done, out))
             return false;
     }

@@ -154,10 +154,10 @@ static int compare_spans(const void *a, const void *b, void *filter)
 /* Each once, in order: for the text, and to be searched. */
 static void sort_values(struct tag_filter *f, struct tag_node *n)
 {
-    struct tag_span *values = (struct tag_span *)f->values.data + n->first_value;
-    uint32_t kept = 0;
     if (n->value_count == 0)
         return;
+    struct tag_span *values = (struct tag_span *)f->values.data + n->first_value;
+    uint32_t kept = 0;
     qsort_r(values, n->value_count, sizeof *values, compare_spans, f);
     for (uint32_t i = 0; i < n->value_count; i++)
         if (kept == 0 || compare_spans(&values[kept - 1], &values[i], f) != 0)

@@ -76,7 +76,7 @@ static inline bool utf8_complete(const struct utf8 *u)
 static inline bool utf8_valid(const char *data, size_t len)
 {
     struct utf8 u = {0};
-    return utf8_feed(&u, data, len) && utf8_complete(&u);
+    return len == 0 || (utf8_feed(&u, data, len) && utf8_complete(&u));
 }
 
 #endif

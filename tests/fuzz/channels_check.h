@@ -40,6 +40,8 @@ static inline void check_echo(enum channels_encoding encoding, struct bytes chan
     CLEANUP_BUF item = BUF_INIT;
     struct channels_publication p = {.data = data, .key = channel, .offset = 1};
     size_t mark;
+    if (channel.len == 0)
+        return; /* no channel has that name */
     channels_append_publication(&item, encoding, &p);
     channels_begin(&out, style, &mark);
     channels_push_publication(&out, style, channel, &p);
