@@ -114,6 +114,8 @@ static bool next_in_list(struct frame_builder *b, struct publication *p, struct 
 void frame_builder_add(struct frame_builder *b, struct publication *p)
 {
     CLEANUP_BUF delta = BUF_INIT;
+    if (!filter_wants(b->filter, p))
+        return;
     bool list = b->form == FORM_ITEM_DELTA || b->form == FORM_ITEM_PROTOBUF_DELTA;
     bool made = list && next_in_list(b, p, &delta);
     frame_builder_add_delta(b, p, made ? buf_bytes(&delta) : BYTES_NULL);

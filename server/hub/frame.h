@@ -9,6 +9,7 @@
 
 #include "publication.h"
 #include "proto/channels.h"
+#include "proto/tag_filter.h"
 #include "proto/typed.h"
 
 enum frame_form {
@@ -98,10 +99,17 @@ struct frame_channel {
     const char *epoch;
 };
 
+/* `f` NULL: everything. */
+static inline bool filter_wants(const struct tag_filter *f, const struct publication *p)
+{
+    return !f || tag_filter_matches(f, publication_tags(p));
+}
+
 /* Collects frames; frame_builder_finish() freezes them. */
 struct frame_builder {
     enum frame_form form;
     const struct frame_channel *channel;
+    const struct tag_filter *filter; /* what it does not want is not added; NULL everything */
     struct buf bytes;
     struct buf marks;
     struct buf metas; /* empty before the first frame that has something to say */

@@ -153,6 +153,7 @@ bool resume_start(struct hub *hub, struct channel *c, struct hub_subscribe *s)
     r->reached = s->offset;
     memcpy(r->epoch, c->epoch, sizeof r->epoch);
     frame_builder_init(&r->builder, s->form, &c->frame);
+    r->builder.filter = s->filter;
     c->resumes++;
     LL_APPEND(hub->resumes, r);
     start_waiting(hub);

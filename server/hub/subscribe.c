@@ -59,6 +59,7 @@ void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_b
     s->block = block;
     s->publications = block ? block->count : 0;
     s->position = channel_position(c);
+    s->serial = c->serial;
     memcpy(s->ret_epoch, c->epoch, sizeof s->ret_epoch);
     s->fresh = channel_add_peer(c, &(struct channel_peer){.form = s->form, .loop = s->loop, .peer = s->peer});
     c->used_ms = clock_mono_ms();
@@ -75,15 +76,16 @@ static void add_publication(struct publication *p, void *arg)
     frame_builder_add(arg, p);
 }
 
-/* Newest `limit` publications; of a keyed channel the whole table, which is what a new client needs. */
-static struct frame_block *newest_block(struct channel *c, enum frame_form form, int64_t limit)
+/* Newest publications; of a keyed channel the whole table, which is what a new client needs. */
+static struct frame_block *newest_block(struct channel *c, const struct hub_subscribe *s)
 {
     struct frame_builder builder;
-    frame_builder_init(&builder, form, &c->frame);
+    frame_builder_init(&builder, s->form, &c->frame);
+    builder.filter = s->filter;
     if (c->ns->keyed) {
         keyed_each_after(&c->keyed, INT64_MIN, add_publication, &builder);
     } else {
-        size_t n = limit < 0 || (size_t)limit > c->history.count ? c->history.count : (size_t)limit;
+        size_t n = s->history < 0 || (size_t)s->history > c->history.count ? c->history.count : (size_t)s->history;
         for (size_t i = c->history.count - n; i < c->history.count; i++)
             frame_builder_add(&builder, history_get(&c->history, i));
     }
@@ -93,7 +95,7 @@ static struct frame_block *newest_block(struct channel *c, enum frame_form form,
 void subscribe_answer_newest(struct channel *c, struct hub_subscribe *s)
 {
     s->recovered = false;
-    subscribe_answer(c, s, s->history || c->ns->keyed ? newest_block(c, s->form, s->history) : NULL);
+    subscribe_answer(c, s, s->history || c->ns->keyed ? newest_block(c, s) : NULL);
 }
 
 static size_t missed(const struct channel *c, int64_t offset)
@@ -105,6 +107,7 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
 {
     struct frame_builder builder;
     frame_builder_init(&builder, s->form, &c->frame);
+    builder.filter = s->filter;
     for (size_t i = history_missed(&c->history, s->offset); i < c->history.count; i++) {
         struct publication *p = history_get(&c->history, i);
         if (!s->conflate || channel_is_newest_of_key(c, p))
@@ -166,7 +169,9 @@ static void run_subscribe(struct hub *hub, struct hub_call *call)
     }
     if (c->numbering == NUMBERED_NOT_YET)
         find_numbering(c, source, s->epoch);
-    if (s->has_position)
+    if (s->at_head)
+        subscribe_answer(c, s, NULL);
+    else if (s->has_position)
         resume_or_newest(hub, c, s);
     else
         subscribe_answer_newest(c, s);

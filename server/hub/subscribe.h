@@ -15,6 +15,8 @@ struct hub_subscribe {
     unsigned loop;
     void *peer;          /* for struct hub_loop.on_block */
     bool has_position;
+    bool at_head;        /* nothing of before: from the newest on */
+    const struct tag_filter *filter; /* of what comes before the live frames; NULL everything. Lives until `done` */
     bool conflate;       /* newest per key after the position instead of everything; the whole table when it is far behind */
     char epoch[CHANNEL_EPOCH_SIZE];
     int64_t offset;      /* last one the client has */
@@ -28,6 +30,7 @@ struct hub_subscribe {
     bool recovered;
     char ret_epoch[CHANNEL_EPOCH_SIZE];
     int64_t position;
+    uint64_t serial;           /* of the channel's last frame on the channels wire */
     uint32_t publications;     /* that come before what is live */
     struct frame_block *block; /* NULL: nothing missed; the receiver's reference */
     void *arg, *arg2;          /* the caller's */

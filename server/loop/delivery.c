@@ -14,12 +14,16 @@ static bool apply_policy(struct subscription *s)
     metric_add(M_GAPS, 1);
     switch (f->channel->ns->behind) {
     case BEHIND_SKIP:
+        if (s->deltas) { /* it has not got what the frames from here on are deltas against */
+            subscription_restart(s, f, RESTART_AT_HEAD);
+            return false;
+        }
         s->cursor = f->log.base;
         s->sent = last;
         session->wire->gap(session, channel_form_name(f), first, last);
         return session_can_send(session);
     case BEHIND_CONFLATE:
-        subscription_restart(s, f, true);
+        subscription_restart(s, f, RESTART_NEWEST_OF_KEYS);
         return false;
     case BEHIND_RESYNC: {
         struct bytes name = channel_form_name(f);
@@ -39,16 +43,86 @@ static bool behind(const struct subscription *s)
     return s->state == SUBSCRIPTION_LIVE && s->cursor < s->form->log.head;
 }
 
-static void advance(struct subscription *s, uint64_t next)
+static void move_to(struct subscription *s, uint64_t next)
 {
-    metric_add(M_DELIVERIES, (int64_t)(next - s->cursor));
     s->cursor = next;
     s->sent = frame_log_offset_before(&s->form->log, next);
 }
 
+static void advance(struct subscription *s, uint64_t next)
+{
+    metric_add(M_DELIVERIES, (int64_t)(next - s->cursor));
+    move_to(s, next);
+}
+
+/* Everything from the cursor on is for it, as it is. */
+static bool plain(const struct subscription *s)
+{
+    return !s->choosy && s->cursor >= s->form->plain_from;
+}
+
+static struct filter *filter_of(const struct subscription *s)
+{
+    return s->filter || s->join_leave ? s->filter : s->form->publications;
+}
+
+/* A frame that its form could not carry ends the session of whoever wants it. */
+static bool meets_refused(const struct subscription *s)
+{
+    const struct channel_form *f = s->form;
+    for (uint64_t seq = s->cursor; seq < f->refused_to && seq < f->log.head; seq++)
+        if ((frame_log_facts(&f->log, seq).flags & FRAME_NOT_JSON) && filter_wants_frame(s->filter, &f->log, seq))
+            return true;
+    return false;
+}
+
 bool subscription_settle(struct subscription *s)
 {
-    return !behind(s) || s->cursor >= s->form->log.base || apply_policy(s);
+    if (!behind(s))
+        return true;
+    if (s->cursor < s->form->log.base && !apply_policy(s))
+        return false;
+    if (plain(s) || !meets_refused(s))
+        return true;
+    session_close(s->session, CLOSE_INAPPROPRIATE, "inappropriate protocol");
+    return false;
+}
+
+/* ---- some frames only ---- */
+
+/* Frames that it wants and that lie together, behind those that it does not; empty when it wants none. */
+static struct bytes wanted_run(struct subscription *s, size_t limit, uint64_t *ret_next)
+{
+    const struct frame_log *log = &s->form->log;
+    struct filter *filter = filter_of(s);
+    uint64_t first = s->cursor, end = log->head;
+    if (filter)
+        filter_next_run(filter, log, s->cursor, &first, &end);
+    if (first > s->cursor)
+        move_to(s, first);
+    *ret_next = end;
+    if (first == end)
+        return (struct bytes){"", 0};
+    struct bytes run = frame_log_slice(log, first, limit, ret_next);
+    if (s->deltas && !s->based)
+        end = first + 1; /* a full one, then deltas */
+    if (*ret_next <= end)
+        return run;
+    *ret_next = end;
+    return frame_log_between(log, first, end);
+}
+
+static void collect_wanted(struct subscription *s, struct buf *out, size_t limit)
+{
+    while (behind(s) && (out->len == 0 || out->len < limit)) {
+        uint64_t next;
+        if (s->choosy && s->based && subscription_go_over(s))
+            continue;
+        buf_append_bytes(out, wanted_run(s, limit - out->len, &next));
+        if (next > s->cursor)
+            s->based |= s->deltas && !(frame_log_facts(&s->form->log, s->cursor).flags & FRAME_JOIN_LEAVE);
+        advance(s, next);
+    }
 }
 
 void subscription_collect(struct subscription *s, struct buf *out, size_t limit)
@@ -56,23 +130,42 @@ void subscription_collect(struct subscription *s, struct buf *out, size_t limit)
     uint64_t next;
     if (!behind(s) || (out->len && out->len >= limit))
         return;
+    if (!plain(s)) {
+        collect_wanted(s, out, limit);
+        return;
+    }
     struct bytes slice = frame_log_slice(&s->form->log, s->cursor, limit - out->len, &next);
     buf_append_bytes(out, slice);
     advance(s, next);
 }
 
+/* Runs of frames are short: gathered, they are one write. */
+static struct bytes gather_wanted(struct subscription *s, size_t limit)
+{
+    struct buf *scratch = &s->session->loop->scratch;
+    scratch->len = 0;
+    collect_wanted(s, scratch, limit);
+    return buf_bytes(scratch);
+}
+
+#define WRITE_MAX 65536
+
 void subscription_flush(struct subscription *s)
 {
     struct session *session = s->session;
     while (behind(s) && session_can_send(session)) {
-        uint64_t next;
+        uint64_t next = 0;
         if (!subscription_settle(s))
             return;
-        struct bytes slice = frame_log_slice(&s->form->log, s->cursor, 65536, &next);
-        session_write(session, slice);
+        bool all = plain(s);
+        struct bytes frames = all ? frame_log_slice(&s->form->log, s->cursor, WRITE_MAX, &next) : gather_wanted(s, WRITE_MAX);
+        if (frames.len == 0 && !all)
+            continue;
+        session_write(session, frames);
         if (session->closing)
             return;
         metric_add(M_SENDS, 1);
-        advance(s, next);
+        if (all)
+            advance(s, next);
     }
 }

@@ -48,8 +48,10 @@ void filter_forget(struct filter *f)
     f->from = f->to = 0;
 }
 
-static bool judge(const struct filter *f, const struct frame_log *log, uint64_t seq)
+bool filter_wants_frame(const struct filter *f, const struct frame_log *log, uint64_t seq)
 {
+    if (!f)
+        return true;
     const struct frame_facts facts = frame_log_facts(log, seq);
     if (facts.flags & FRAME_JOIN_LEAVE)
         return f->notices;
@@ -96,9 +98,9 @@ static void catch_up(struct filter *f, const struct frame_log *log, uint64_t seq
         f->from = f->to = seq;
     fit(f, log);
     for (; f->from > seq; f->from--)
-        set_verdict(f, f->from - 1, judge(f, log, f->from - 1));
+        set_verdict(f, f->from - 1, filter_wants_frame(f, log, f->from - 1));
     for (; f->to < log->head; f->to++)
-        set_verdict(f, f->to, judge(f, log, f->to));
+        set_verdict(f, f->to, filter_wants_frame(f, log, f->to));
 }
 
 /* First frame at or above `seq` whose verdict is `wanted`; a word of 64 at a time. */

@@ -27,6 +27,8 @@ struct filter *filter_get(struct filter **list, struct bytes raw, enum channels_
                           const char **ret_reason);
 /* Accepts NULL. */
 void filter_unref(struct filter **list, struct filter *f);
+/* Whether it wants the frame `seq`, judged anew; `f` NULL: everything. */
+bool filter_wants_frame(const struct filter *f, const struct frame_log *log, uint64_t seq);
 /* The log begins anew, with other sequence numbers. */
 void filter_forget(struct filter *f);
 /* The first run of wanted frames at or above `seq` (base <= seq <= head): [*ret_first, *ret_end), empty at the head when

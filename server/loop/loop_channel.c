@@ -107,6 +107,21 @@ void loop_channels_end_waiting(struct loop *l)
             run_waiters(f);
 }
 
+/* Where frames are that are not for everyone. */
+static void note_flags(struct channel_form *f, const struct frame_block *block)
+{
+    for (uint32_t i = 0; i < block->count; i++) {
+        uint64_t next = f->log.head - block->count + i + 1;
+        if (block->metas[i].flags & FRAME_NOT_JSON)
+            f->refused_to = f->plain_from = next;
+        if (!(block->metas[i].flags & FRAME_JOIN_LEAVE))
+            continue;
+        f->plain_from = next;
+        if (!f->publications)
+            f->publications = filter_get(&f->filters, BYTES_NULL, CHANNELS_JSON, false, NULL);
+    }
+}
+
 void channel_form_on_block(void *peer, struct frame_block *block)
 {
     struct channel_form *f = peer;
@@ -117,6 +132,9 @@ void channel_form_on_block(void *peer, struct frame_block *block)
     }
     if (f->attached) {
         frame_log_append(&f->log, block);
+        if (block->metas && !f->log.bare)
+            note_flags(f, block);
+        f->serial += block->count;
         f->position = block->marks[block->count - 1].offset;
         if (f->count && !f->passing)
             mark_dirty(f);
@@ -197,12 +215,24 @@ static void go_live(struct subscription *s, uint64_t cursor, int64_t position, c
     bool quiet = s->quiet && result->recovered;
     s->state = SUBSCRIPTION_LIVE;
     s->joined |= result->session != NULL;
+    int64_t first_lost = s->sent + 1;
+    bool skipped = s->skipping && first_lost <= position;
+    quiet |= s->skipping;
     s->cursor = cursor;
     s->sent = position;
-    s->quiet = false;
+    s->based = s->deltas && (s->form->channel->ns->keyed || result->block);
+    s->quiet = s->skipping = false;
     place(s);
     if (!quiet)
         s->session->wire->subscribed(s->session, s, result);
+    else if (skipped)
+        s->session->wire->gap(s->session, channel_form_name(s->form), first_lost, position);
+}
+
+static void subscription_free(struct subscription *s)
+{
+    filter_unref(&s->form->filters, s->filter);
+    free(s);
 }
 
 static void fail(struct subscription *s, enum crier_error error, const char *detail)
@@ -214,7 +244,7 @@ static void fail(struct subscription *s, enum crier_error error, const char *det
     if (s->joined)
         leave(s->form, session->id);
     session_remove(session, s);
-    free(s);
+    subscription_free(s);
     if (quiet)
         session->wire->unsubscribed(session, name, 2500, "insufficient state");
     else
@@ -227,6 +257,7 @@ static void take_answer(struct channel_form *f, const struct hub_subscribe *r)
     memcpy(f->channel->epoch, r->ret_epoch, sizeof f->channel->epoch);
     if (r->fresh || !f->attached) {
         frame_log_reset(&f->log, r->position);
+        f->serial = r->serial;
         f->epoch_seq = f->log.head;
         f->epoch_offset = r->position;
     }
@@ -253,6 +284,21 @@ void channel_form_answered(struct channel_form *f, const struct hub_subscribe *r
         take_answer(f, r);
 }
 
+/* The form that a subscription begins with. */
+static enum frame_form form_of(const struct subscription *s)
+{
+    return s->deltas ? frame_form_before_deltas(s->session->form) : s->session->form;
+}
+
+/* Frames that the form could not carry. */
+static bool has_refused(const struct frame_block *block)
+{
+    uint8_t flags = 0;
+    for (uint32_t i = 0; block && block->metas && i < block->count; i++)
+        flags |= block->metas[i].flags;
+    return flags & FRAME_NOT_JSON;
+}
+
 static void on_subscribed(struct hub_call *call, void *owner)
 {
     struct hub_subscribe *r = (struct hub_subscribe *)call;
@@ -265,17 +311,19 @@ static void on_subscribed(struct hub_call *call, void *owner)
         if (r->session && r->error == CRIER_OK)
             leave(f, r->session);
         session_answered(f->channel->loop, s->session_key);
-        free(s);
+        subscription_free(s);
     } else if (r->error != CRIER_OK) {
         fail(s, r->error, r->detail);
     } else {
         struct session *session = s->session;
+        if (has_refused(r->block))
+            session_close(session, CLOSE_INAPPROPRIATE, "inappropriate protocol");
         go_live(s, f->log.head, r->position, r);
         if (r->block && !session->closing) {
             session_send_block(session, r->block, s);
             r->block = NULL;
         }
-        if (f->form != session->form && !session->closing)
+        if (f->form != form_of(s) && !session->closing)
             subscription_change_form(s, session->form); /* the client's first message came meanwhile */
     }
     hub_subscribe_free(r);
@@ -289,6 +337,8 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
     r->arg = s;
     r->history = q->history;
     r->conflate = q->conflate;
+    r->at_head = q->skip;
+    r->filter = s->filter ? s->filter->tags : NULL;
     if (q->epoch) {
         r->has_position = true;
         r->offset = q->offset;
@@ -332,11 +382,70 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
     return true;
 }
 
+/* Filters belong to forms. */
+static void set_form(struct subscription *s, struct channel_form *f)
+{
+    struct filter *old = s->filter;
+    if (old && s->form != f) {
+        s->filter = filter_get(&f->filters, old->raw, old->encoding, old->notices, NULL);
+        filter_unref(&s->form->filters, old);
+    }
+    s->form = f;
+    s->choosy = s->filter || (s->deltas && !frame_form_has_deltas(f->form));
+}
+
+static void on_attached(struct hub_call *call, void *owner)
+{
+    struct hub_subscribe *r = (struct hub_subscribe *)call;
+    (void)owner;
+    channel_form_answered(r->peer, r);
+    hub_subscribe_free(r);
+}
+
+/* Lets the blocks of a form come, though nobody is subscribed in it. */
+static void attach(struct channel_form *f)
+{
+    struct hub_subscribe *r;
+    if ((f->attached && !f->detaching) || f->calls)
+        return;
+    r = hub_subscribe_new(&f->channel->loop->inbox, channel_form_name(f), on_attached);
+    r->at_head = true;
+    channel_form_ask(f, r);
+}
+
+static struct channel_form *form_with_deltas(const struct subscription *s)
+{
+    return channel_form_get(s->form->channel, frame_form_of_deltas(s->form->form));
+}
+
+/* False when the filter is none. */
+static bool apply_wishes(struct subscription *s, const struct subscribe_request *q, const char **ret_reason)
+{
+    enum frame_form form = s->form->form;
+    s->join_leave = q->join_leave;
+    if (q->filter.data) {
+        s->filter = filter_get(&s->form->filters, q->filter, q->filter_encoding, q->join_leave, ret_reason);
+        if (!s->filter)
+            return false;
+    }
+    s->deltas = q->deltas && !s->filter && s->form->channel->ns->delta && frame_form_of_deltas(form) != form;
+    set_form(s, channel_form_get(s->form->channel, form_of(s)));
+    return true;
+}
+
 void subscription_start(struct subscription *s, const struct subscribe_request *request)
 {
+    const char *reason;
     s->quiet = request->quiet;
+    if (!apply_wishes(s, request, &reason)) {
+        fail(s, CRIER_ERR_BAD_REQUEST, reason);
+        return;
+    }
+    struct channel_form *later = s->deltas ? form_with_deltas(s) : NULL;
     if (!start_here(s, request))
         ask_hub(s, request);
+    if (later)
+        attach(later);
 }
 
 void subscription_end(struct subscription *s)
@@ -352,10 +461,10 @@ void subscription_end(struct subscription *s)
         return;
     }
     displace(s);
-    free(s);
+    subscription_free(s);
 }
 
-void subscription_restart(struct subscription *s, struct channel_form *f, bool conflate)
+void subscription_restart(struct subscription *s, struct channel_form *f, enum restart how)
 {
     displace(s);
     /* A client that has not come to the present numbering has no position in it. */
@@ -364,18 +473,37 @@ void subscription_restart(struct subscription *s, struct channel_form *f, bool c
     memcpy(epoch, s->form->channel->epoch, sizeof epoch);
     if (!placed)
         *epoch = 0;
-    const struct subscribe_request again = {
-        .epoch = epoch, .offset = s->sent, .quiet = true, .conflate = conflate};
+    const struct subscribe_request again = {.epoch = how == RESTART_AT_HEAD ? NULL : epoch,
+                                            .offset = s->sent,
+                                            .conflate = how == RESTART_NEWEST_OF_KEYS,
+                                            .skip = how == RESTART_AT_HEAD};
     s->quiet = true;
-    s->form = f;
+    s->skipping = how == RESTART_AT_HEAD;
+    set_form(s, s->deltas ? channel_form_get(f->channel, frame_form_before_deltas(f->form)) : f);
     ask_hub(s, &again);
+}
+
+bool subscription_go_over(struct subscription *s)
+{
+    const struct channel_form *from = s->form;
+    struct channel_form *to = form_with_deltas(s);
+    uint64_t serial = from->serial - (from->log.head - s->cursor);
+    if (!to->attached || to->detaching || to->serial < serial || to->log.head - to->log.base < to->serial - serial) {
+        attach(to);
+        return false;
+    }
+    displace(s);
+    set_form(s, to);
+    s->cursor = to->log.head - (to->serial - serial);
+    place(s);
+    return true;
 }
 
 void subscription_change_form(struct subscription *s, enum frame_form form)
 {
     if (s->state == SUBSCRIPTION_ATTACHING)
         return; /* its answer comes in the old form: the client has not been promised another one yet */
-    subscription_restart(s, channel_form_get(s->form->channel, form), false);
+    subscription_restart(s, channel_form_get(s->form->channel, form), RESTART_BEHIND_LAST);
 }
 
 /* ---- letting go ---- */
@@ -390,6 +518,9 @@ static void on_detached(struct hub_call *call, void *owner)
         f->attached = f->detaching = false;
         frame_log_done(&f->log);
         init_log(f);
+        f->plain_from = f->refused_to = 0;
+        for (struct filter *filter = f->filters; filter; filter = filter->next)
+            filter_forget(filter);
         if (f->view)
             view_detached(f->view, false);
     }
@@ -428,6 +559,7 @@ static void loop_channel_free(struct loop_channel *c)
         if (f->view)
             view_detached(f->view, true);
         frame_log_done(&f->log);
+        filter_unref(&f->filters, f->publications);
         free(f->subscriptions);
         free(f);
     }

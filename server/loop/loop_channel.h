@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "hub/hub.h"
 #include "hub/subscribe.h"
+#include "loop/filter.h"
 #include "loop/frame_log.h"
 
 struct loop;
@@ -28,6 +29,11 @@ struct channel_form {
     int64_t position;    /* of the channel, as of the newest block */
     uint64_t epoch_seq;  /* first frame under the channel's epoch: earlier ones have offsets of another numbering */
     int64_t epoch_offset; /* before that frame */
+    uint64_t serial;     /* of the frame at the log's head: the same in all forms of the channels wire */
+    uint64_t plain_from; /* frames from here on are for everyone as they are */
+    uint64_t refused_to; /* below this are frames that the form could not carry: FRAME_NOT_JSON */
+    struct filter *filters;
+    struct filter *publications; /* the one that leaves out joins and leaves; NULL before the first of these */
     struct subscription **subscriptions;
     size_t count, capacity;
     _Atomic(size_t) clients; /* = count, for the hub to read */
@@ -66,6 +72,12 @@ struct subscription {
     bool quiet;         /* the client already knows of this subscription */
     bool cancelled;     /* unsubscribed while attaching: `session` is NULL, `session_key` says whose it was */
     bool joined;        /* is in the channel's presence */
+    bool join_leave;    /* wants to hear of others' */
+    bool deltas;        /* gets deltas as soon as it has what they are against */
+    bool based;         /* it has */
+    bool choosy;        /* does not simply get everything: has a filter, or is about to go over to deltas */
+    bool skipping;      /* waits to begin anew at the head, with a gap */
+    struct filter *filter; /* of the form; NULL: whatever tags */
     uint64_t session_key;
 };
 
@@ -76,6 +88,11 @@ struct subscribe_request {
     int64_t history;
     bool quiet;
     bool conflate;
+    bool skip;       /* from the head on, whatever was missed */
+    bool join_leave; /* joins and leaves as well, where the form has a flag for them */
+    bool deltas;     /* where the namespace has them; not with a filter, which would break their chain */
+    struct bytes filter; /* FilterNode; data NULL: none */
+    enum channels_encoding filter_encoding;
 };
 
 struct poll_waiter {
@@ -116,8 +133,15 @@ void subscription_start(struct subscription *s, const struct subscribe_request *
 void subscription_end(struct subscription *s);
 /* Goes on at its position in another form. */
 void subscription_change_form(struct subscription *s, enum frame_form form);
-/* Takes the cursor out and asks the hub to go on behind the last frame sent, in that form of the channel. */
-void subscription_restart(struct subscription *s, struct channel_form *f, bool conflate);
+enum restart {
+    RESTART_BEHIND_LAST,    /* behind the last frame sent */
+    RESTART_NEWEST_OF_KEYS, /* the same, but only the newest of each key */
+    RESTART_AT_HEAD,        /* the rest is a gap */
+};
+/* Takes the cursor out and asks the hub to go on, in that form of the channel; with deltas in the one before these. */
+void subscription_restart(struct subscription *s, struct channel_form *f, enum restart how);
+/* Goes over to the form with deltas, at the same frame. False when that is not there yet. */
+bool subscription_go_over(struct subscription *s);
 
 /* ---- delivery.c ---- */
 

@@ -55,6 +55,7 @@ enum {
     CLOSE_EXPIRED = 3005,
     CLOSE_SLOW = 3008,
     CLOSE_FORCE = 3503,
+    CLOSE_INAPPROPRIATE = 3506, /* a payload that the client's encoding cannot carry */
 };
 
 #endif
