@@ -17,7 +17,7 @@ static int read_value(struct reader *r, const ProtobufCFieldDescriptor *f, struc
     *ret_default = false;
     int error = read_message(r, f->descriptor, raw, depth);
     if (error == 0)
-        wire_close_length(r->out, start);
+        pb_close(r->out, (struct pb_mark){start, 0});
     return error;
 }
 
@@ -33,7 +33,7 @@ static int read_singular(struct reader *r, const ProtobufCFieldDescriptor *f, st
 {
     size_t start = r->out->len;
     bool is_default;
-    wire_put_tag(r->out, f->id, schema_wire_type(f->type));
+    pb_append_tag(r->out, f->id, schema_wire_type(f->type));
     int error = read_value(r, f, raw, depth, &is_default);
     if (error == 0 && is_default && !has_presence(f))
         r->out->len = start;
@@ -55,7 +55,7 @@ static int read_elements(struct reader *r, const ProtobufCFieldDescriptor *f, st
         if (bytes_eq_str(raw, "null"))
             return reader_fail(r, "null in a list");
         if (!packed)
-            wire_put_tag(r->out, f->id, schema_wire_type(f->type));
+            pb_append_tag(r->out, f->id, schema_wire_type(f->type));
         error = read_value(r, f, raw, c->depth_left, &unused);
         if (error)
             return error;
@@ -74,7 +74,7 @@ static int read_repeated(struct reader *r, const ProtobufCFieldDescriptor *f, st
         return scan_error(r, &c, error);
     if (!(f->flags & PROTOBUF_C_FIELD_FLAG_PACKED))
         return read_elements(r, f, &c);
-    wire_put_tag(r->out, f->id, WIRE_BYTES);
+    pb_append_tag(r->out, f->id, PB_BYTES);
     size_t first = r->out->len;
     error = read_elements(r, f, &c);
     if (error)
@@ -82,7 +82,7 @@ static int read_repeated(struct reader *r, const ProtobufCFieldDescriptor *f, st
     if (r->out->len == first)
         r->out->len = start;
     else
-        wire_close_length(r->out, first);
+        pb_close(r->out, (struct pb_mark){first, 0});
     return 0;
 }
 
@@ -98,8 +98,8 @@ static int read_map_key(struct reader *r, const ProtobufCFieldDescriptor *key, s
         buf_append_bytes(&quoted, name);
         buf_append(&quoted, "\"", 1);
     }
-    wire_put_tag(r->out, 1, schema_wire_type(key->type));
-    int error = is_text || schema_wire_type(key->type) != WIRE_BYTES
+    pb_append_tag(r->out, 1, schema_wire_type(key->type));
+    int error = is_text || schema_wire_type(key->type) != PB_BYTES
                     ? read_value(r, key, buf_bytes(&quoted), depth, &is_default)
                     : reader_fail(r, "type of a map's key");
     buf_done(&quoted);
@@ -118,16 +118,16 @@ static int read_map(struct reader *r, const ProtobufCFieldDescriptor *f, struct 
     while (error == 0 && (error = json_next_member(&c, &m)) == 0) {
         if (bytes_eq_str(m.value, "null"))
             return reader_fail(r, "null in a map");
-        wire_put_tag(r->out, f->id, WIRE_BYTES);
+        pb_append_tag(r->out, f->id, PB_BYTES);
         size_t start = r->out->len;
         int fault = read_map_key(r, &entry->fields[0], m.name, c.depth_left);
         if (fault)
             return fault;
-        wire_put_tag(r->out, 2, schema_wire_type(entry->fields[1].type));
+        pb_append_tag(r->out, 2, schema_wire_type(entry->fields[1].type));
         fault = read_value(r, &entry->fields[1], m.value, c.depth_left, &is_default);
         if (fault)
             return fault;
-        wire_close_length(r->out, start);
+        pb_close(r->out, (struct pb_mark){start, 0});
     }
     return error < 0 ? scan_error(r, &c, error) : 0;
 }

@@ -18,11 +18,6 @@ static inline int reader_fail(struct reader *r, const char *reason)
     return -EBADMSG;
 }
 
-void wire_put_varint(struct buf *out, uint64_t v);
-void wire_put_tag(struct buf *out, uint32_t id, enum wire_type type);
-/* Puts the length of what was appended since `start` in front of it. */
-void wire_close_length(struct buf *out, size_t start);
-
 /* Unescapes a raw JSON string into `scratch`. */
 int reader_unescape(struct reader *r, struct bytes raw);
 /* Appends the value of a field that is no message, without its tag; says whether it is the type's default. */

@@ -11,39 +11,12 @@
 
 /* ---- wire ---- */
 
-void wire_put_varint(struct buf *out, uint64_t v)
-{
-    unsigned char bytes[10];
-    size_t n = 0;
-    for (; v >= 0x80; v >>= 7)
-        bytes[n++] = (unsigned char)(v | 0x80);
-    bytes[n++] = (unsigned char)v;
-    buf_append(out, bytes, n);
-}
-
 static void put_fixed(struct buf *out, uint64_t v, size_t size)
 {
     unsigned char bytes[8];
     for (size_t i = 0; i < size; i++)
         bytes[i] = (unsigned char)(v >> 8 * i);
     buf_append(out, bytes, size);
-}
-
-void wire_put_tag(struct buf *out, uint32_t id, enum wire_type type)
-{
-    wire_put_varint(out, (uint64_t)id << 3 | type);
-}
-
-void wire_close_length(struct buf *out, size_t start)
-{
-    struct buf length = BUF_INIT;
-    size_t size = out->len - start;
-    wire_put_varint(&length, size);
-    buf_reserve(out, length.len);
-    memmove(out->data + start + length.len, out->data + start, size);
-    memcpy(out->data + start, length.data, length.len);
-    out->len += length.len;
-    buf_done(&length);
 }
 
 /* ---- numbers ---- */
@@ -148,9 +121,9 @@ static int read_integer(struct reader *r, ProtobufCType type, struct bytes raw, 
     else if (type == PROTOBUF_C_TYPE_SFIXED32)
         put_fixed(r->out, (uint64_t)v, 4);
     else if (type == PROTOBUF_C_TYPE_SINT32 || type == PROTOBUF_C_TYPE_SINT64)
-        wire_put_varint(r->out, zigzag(v));
+        pb_append_varint(r->out, zigzag(v));
     else
-        wire_put_varint(r->out, (uint64_t)v);
+        pb_append_varint(r->out, (uint64_t)v);
     return 0;
 }
 
@@ -166,7 +139,7 @@ static int read_unsigned(struct reader *r, ProtobufCType type, struct bytes raw,
     else if (type == PROTOBUF_C_TYPE_FIXED32)
         put_fixed(r->out, v, 4);
     else
-        wire_put_varint(r->out, v);
+        pb_append_varint(r->out, v);
     return 0;
 }
 
@@ -197,7 +170,7 @@ static int read_bool(struct reader *r, struct bytes raw, bool *ret_default)
     if (!yes && !bytes_eq_str(raw, "false"))
         return reader_fail(r, "not a boolean");
     *ret_default = !yes;
-    wire_put_varint(r->out, yes);
+    pb_append_varint(r->out, yes);
     return 0;
 }
 
@@ -215,7 +188,7 @@ static int read_string(struct reader *r, struct bytes raw, bool *ret_default)
     if (r->scratch.len && memchr(r->scratch.data, 0, r->scratch.len))
         return reader_fail(r, "U+0000 in a string");
     *ret_default = r->scratch.len == 0;
-    wire_put_varint(r->out, r->scratch.len);
+    pb_append_varint(r->out, r->scratch.len);
     buf_append_bytes(r->out, buf_bytes(&r->scratch));
     return 0;
 }
@@ -239,7 +212,7 @@ static int read_bytes(struct reader *r, struct bytes raw, bool *ret_default)
     if (base64_decode(buf_bytes(&r->scratch), r->out) < 0)
         return reader_fail(r, "not base64");
     *ret_default = r->out->len == start;
-    wire_close_length(r->out, start);
+    pb_close(r->out, (struct pb_mark){start, 0});
     return 0;
 }
 
@@ -258,7 +231,7 @@ static int read_enum(struct reader *r, const ProtobufCEnumDescriptor *d, struct 
         return reader_fail(r, "not a name or number of an enum");
     }
     *ret_default = v == 0;
-    wire_put_varint(r->out, (uint64_t)v);
+    pb_append_varint(r->out, (uint64_t)v);
     return 0;
 }
 

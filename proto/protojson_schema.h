@@ -4,27 +4,26 @@
 
 #include <ctype.h>
 
+#include "pb_wire.h"
 #include "protojson.h"
 
-enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
-
-static inline enum wire_type schema_wire_type(ProtobufCType type)
+static inline enum pb_type schema_wire_type(ProtobufCType type)
 {
     switch (type) {
     case PROTOBUF_C_TYPE_FIXED64:
     case PROTOBUF_C_TYPE_SFIXED64:
     case PROTOBUF_C_TYPE_DOUBLE:
-        return WIRE_FIXED64;
+        return PB_FIXED64;
     case PROTOBUF_C_TYPE_FIXED32:
     case PROTOBUF_C_TYPE_SFIXED32:
     case PROTOBUF_C_TYPE_FLOAT:
-        return WIRE_FIXED32;
+        return PB_FIXED32;
     case PROTOBUF_C_TYPE_STRING:
     case PROTOBUF_C_TYPE_BYTES:
     case PROTOBUF_C_TYPE_MESSAGE:
-        return WIRE_BYTES;
+        return PB_BYTES;
     default:
-        return WIRE_VARINT;
+        return PB_VARINT;
     }
 }
 

@@ -16,17 +16,10 @@ struct writer {
     size_t limit; /* of out->len */
 };
 
-/* A value as it stands on the wire. */
-struct wire_value {
-    enum wire_type type;
-    uint64_t number;    /* of the others */
-    struct bytes bytes; /* of WIRE_BYTES */
-};
-
 /* What a scan found of a field. */
 struct found {
     size_t count;
-    struct wire_value last;
+    struct pb_value last;
 };
 
 static int bad(struct writer *w, const char *reason)
@@ -39,75 +32,13 @@ static int write_message(struct writer *w, const ProtobufCMessageDescriptor *d, 
 
 /* ---- wire ---- */
 
-static bool take_varint(struct bytes *in, uint64_t *ret)
+static bool is_packed(const ProtobufCFieldDescriptor *f, const struct pb_value *v)
 {
-    uint64_t v = 0;
-    for (unsigned i = 0; i < 10 && i < in->len; i++) {
-        unsigned char c = (unsigned char)in->data[i];
-        v |= (uint64_t)(c & 0x7f) << 7 * i;
-        if (c < 0x80) {
-            *in = (struct bytes){in->data + i + 1, in->len - i - 1};
-            *ret = v;
-            return i < 9 || c <= 1;
-        }
-    }
-    return false;
-}
-
-static bool take_fixed(struct bytes *in, size_t size, uint64_t *ret)
-{
-    uint64_t v = 0;
-    if (in->len < size)
-        return false;
-    for (size_t i = 0; i < size; i++)
-        v |= (uint64_t)(unsigned char)in->data[i] << 8 * i;
-    *in = (struct bytes){in->data + size, in->len - size};
-    *ret = v;
-    return true;
-}
-
-static bool take_value(struct bytes *in, enum wire_type type, struct wire_value *ret)
-{
-    uint64_t n;
-    ret->type = type;
-    switch (type) {
-    case WIRE_VARINT:
-        return take_varint(in, &ret->number);
-    case WIRE_FIXED64:
-        return take_fixed(in, 8, &ret->number);
-    case WIRE_FIXED32:
-        return take_fixed(in, 4, &ret->number);
-    case WIRE_BYTES:
-        if (!take_varint(in, &n) || n > in->len)
-            return false;
-        ret->bytes = (struct bytes){in->data, (size_t)n};
-        *in = (struct bytes){in->data + n, in->len - (size_t)n};
-        return true;
-    }
-    return false; /* groups, and what does not exist */
-}
-
-static bool take_field(struct bytes *in, uint64_t *ret_id, struct wire_value *ret)
-{
-    uint64_t tag;
-    if (!take_varint(in, &tag) || tag >> 3 == 0 || tag >> 32)
-        return false;
-    *ret_id = tag >> 3;
-    return take_value(in, (enum wire_type)(tag & 7), ret);
-}
-
-static const ProtobufCFieldDescriptor *field_of(const ProtobufCMessageDescriptor *d, uint64_t id)
-{
-    return id > UINT32_MAX ? NULL : protobuf_c_message_descriptor_get_field(d, (unsigned)id);
-}
-
-static bool is_packed(const ProtobufCFieldDescriptor *f, const struct wire_value *v)
-{
-    return f->label == PROTOBUF_C_LABEL_REPEATED && v->type == WIRE_BYTES && schema_wire_type(f->type) != WIRE_BYTES;
+    return f->label == PROTOBUF_C_LABEL_REPEATED && v->type == PB_BYTES && schema_wire_type(f->type) != PB_BYTES;
 }
 
 /* A value of another wire type than the schema says is an unknown field. */
-static bool fits(const ProtobufCFieldDescriptor *f, const struct wire_value *v)
+static bool fits(const ProtobufCFieldDescriptor *f, const struct pb_value *v)
 {
     return v->type == schema_wire_type(f->type) || is_packed(f, v);
 }
@@ -214,7 +145,7 @@ static void write_number(struct buf *out, const ProtobufCFieldDescriptor *f, uin
     }
 }
 
-static int write_value(struct writer *w, const ProtobufCFieldDescriptor *f, const struct wire_value *v, unsigned depth)
+static int write_value(struct writer *w, const ProtobufCFieldDescriptor *f, const struct pb_value *v, unsigned depth)
 {
     if (w->out->len > w->limit) {
         w->reason = "the JSON would be too long";
@@ -243,9 +174,9 @@ static void write_name(struct buf *out, const char *name)
 
 static int write_packed(struct writer *w, const ProtobufCFieldDescriptor *f, struct bytes list, const char **comma)
 {
-    struct wire_value v;
+    struct pb_value v;
     while (list.len) {
-        if (!take_value(&list, schema_wire_type(f->type), &v))
+        if (!pb_take_value(&list, schema_wire_type(f->type), &v))
             return bad(w, "a packed field is cut");
         buf_append_str(w->out, *comma);
         *comma = ",";
@@ -260,10 +191,10 @@ static int write_packed(struct writer *w, const ProtobufCFieldDescriptor *f, str
 static int write_entry(struct writer *w, const ProtobufCMessageDescriptor *entry, struct bytes data, unsigned depth)
 {
     const ProtobufCFieldDescriptor *key = &entry->fields[0], *value = &entry->fields[1];
-    struct wire_value k = {.type = schema_wire_type(key->type)}, v = {.type = schema_wire_type(value->type)}, next = {0};
-    uint64_t id;
+    struct pb_value k = {.type = schema_wire_type(key->type)}, v = {.type = schema_wire_type(value->type)}, next = {0};
+    uint32_t id;
     while (data.len) {
-        if (!take_field(&data, &id, &next))
+        if (!pb_take_field(&data, &id, &next))
             return bad(w, "the message is cut or malformed");
         if (id == 1 && fits(key, &next))
             k = next;
@@ -284,7 +215,7 @@ static int write_entry(struct writer *w, const ProtobufCMessageDescriptor *entry
     return write_value(w, value, &v, depth);
 }
 
-static int write_element(struct writer *w, const ProtobufCFieldDescriptor *f, const struct wire_value *v, unsigned depth,
+static int write_element(struct writer *w, const ProtobufCFieldDescriptor *f, const struct pb_value *v, unsigned depth,
                          const char **comma)
 {
     if (is_packed(f, v))
@@ -305,11 +236,11 @@ static int write_repeated(struct writer *w, const ProtobufCFieldDescriptor *f, s
 {
     bool map = schema_is_map(f);
     const char *comma = "";
-    struct wire_value v = {0};
-    uint64_t id;
+    struct pb_value v = {0};
+    uint32_t id;
     int error = 0;
     buf_append_str(w->out, map ? "{" : "[");
-    while (count && error == 0 && take_field(&data, &id, &v)) {
+    while (count && error == 0 && pb_take_field(&data, &id, &v)) {
         if (id != f->id || !fits(f, &v))
             continue;
         count--;
@@ -325,16 +256,16 @@ static int write_merged(struct writer *w, const ProtobufCMessageDescriptor *d, c
                         struct bytes data, unsigned depth)
 {
     CLEANUP_BUF all = BUF_INIT;
-    struct wire_value v = {0};
-    uint64_t id;
-    while (take_field(&data, &id, &v)) {
-        const ProtobufCFieldDescriptor *of = field_of(d, id);
+    struct pb_value v = {0};
+    uint32_t id;
+    while (pb_take_field(&data, &id, &v)) {
+        const ProtobufCFieldDescriptor *of = protobuf_c_message_descriptor_get_field(d, id);
         if (of == f && fits(f, &v))
             buf_append_bytes(&all, v.bytes);
         else if (is_other_of_oneof(f, of) && fits(of, &v))
             all.len = 0;
     }
-    v = (struct wire_value){.type = WIRE_BYTES, .bytes = buf_bytes(&all)};
+    v = (struct pb_value){.type = PB_BYTES, .bytes = buf_bytes(&all)};
     return write_value(w, f, &v, depth);
 }
 
@@ -375,12 +306,12 @@ static void forget_others(const ProtobufCMessageDescriptor *d, struct found *fou
 
 static int scan(struct writer *w, const ProtobufCMessageDescriptor *d, struct bytes data, struct found *found)
 {
-    struct wire_value v = {0};
-    uint64_t id;
+    struct pb_value v = {0};
+    uint32_t id;
     while (data.len) {
-        if (!take_field(&data, &id, &v))
+        if (!pb_take_field(&data, &id, &v))
             return bad(w, "the message is cut or malformed");
-        const ProtobufCFieldDescriptor *f = field_of(d, id);
+        const ProtobufCFieldDescriptor *f = protobuf_c_message_descriptor_get_field(d, id);
         if (!f || !fits(f, &v))
             continue;
         found[f - d->fields].count++;
