@@ -35,45 +35,55 @@ void channels_begin(struct buf *out, const struct channels_style *style, size_t 
     out->len += gap;
 }
 
-static size_t find_beyond_ascii(const struct buf *b, size_t from)
+static const char *find_beyond_ascii(const char *p, const char *end)
 {
-    while (from < b->len && (unsigned char)b->data[from] < 0x80)
-        from++;
-    return from;
+    uint64_t word;
+    while (end - p >= 8 && (memcpy(&word, p, 8), (word & 0x8080808080808080u) == 0))
+        p += 8;
+    while (p < end && (unsigned char)*p < 0x80)
+        p++;
+    return p;
 }
 
 /* Takes one character of valid UTF-8; where it is none, a byte that stands for nothing. */
-static uint32_t take_character(const unsigned char **p, const unsigned char *end)
+static uint32_t take_character(const char **p, const char *end)
 {
-    unsigned lead = *(*p)++, more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
+    unsigned lead = (unsigned char)*(*p)++, more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : lead >= 0xc0 ? 1 : 0;
     uint32_t c = more ? lead & (0x3fu >> more) : 0xfffd;
-
     if (more > (size_t)(end - *p))
         return 0xfffd;
     for (; more && (**p & 0xc0) == 0x80; more--)
-        c = c << 6 | (*(*p)++ & 0x3f);
+        c = c << 6 | (unsigned)(*(*p)++ & 0x3f);
     return more ? 0xfffd : c;
+}
+
+static void append_escape(struct buf *out, uint32_t unit)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char text[6] = {'\\', 'u', hex[unit >> 12 & 15], hex[unit >> 8 & 15], hex[unit >> 4 & 15], hex[unit & 15]};
+    buf_append(out, text, sizeof text);
 }
 
 /* Outside of strings JSON is ASCII, so the escapes stand inside of strings only. */
 static void escape_beyond_ascii(struct buf *out, size_t from)
 {
-    size_t at = find_beyond_ascii(out, from);
+    const char *first = find_beyond_ascii(out->data + from, out->data + out->len);
+    size_t at = (size_t)(first - out->data);
     if (at == out->len)
         return;
     CLEANUP_BUF tail = BUF_INIT;
     buf_append(&tail, out->data + at, out->len - at);
     out->len = at;
-    for (const unsigned char *p = (unsigned char *)tail.data, *end = p + tail.len; p < end;) {
-        if (*p < 0x80) {
-            buf_append(out, p++, 1);
-            continue;
-        }
+    for (const char *p = tail.data, *end = p + tail.len; p < end;) {
+        const char *next = find_beyond_ascii(p, end);
+        buf_append(out, p, (size_t)(next - p));
+        p = next;
+        if (p == end)
+            break;
         uint32_t c = take_character(&p, end);
         if (c >= 0x10000)
-            buf_printf(out, "\\u%04x\\u%04x", 0xd7c0 + (c >> 10), 0xdc00 + (c & 0x3ff));
-        else
-            buf_printf(out, "\\u%04x", c);
+            append_escape(out, 0xd7c0 + (c >> 10));
+        append_escape(out, c >= 0x10000 ? 0xdc00 + (c & 0x3ff) : c);
     }
 }
 
