@@ -207,10 +207,14 @@ static void write_payload(const struct city_vehicle *v, enum hfp_event event, in
     const char *name = hfp_event_name(event);
     for (size_t i = 0; name[i] && i < sizeof upper - 1; i++)
         upper[i] = (char)(name[i] - 'a' + 'A');
-    buf_printf(out, "{\"%s\":{\"veh\":%u", upper, v->number);
-    write_text(out, "desi", known ? r->line->line : NULL);
+    buf_printf(out, "{\"%s\":{\"desi\":", upper);
+    if (known)
+        buf_printf(out, "\"%s\"", r->line->line);
+    else
+        buf_append_str(out, "null");
     write_text(out, "dir", known ? (r->direction == 1 ? "1" : "2") : NULL);
     write_number(out, "oper", known, 0, payload_operator(v));
+    write_number(out, "veh", true, 0, v->number);
     buf_append_str(out, ",");
     write_time(out, "tst", time_ms, city_vehicle_mode(v)->journeys);
     write_number(out, "tsi", true, 0, (double)(time_ms / 1000));

@@ -1,0 +1,13 @@
+#include "output.h"
+
+#include <stdio.h>
+
+int output_new(const struct tool_options *options, bool reliable, struct output **ret)
+{
+    if (strncmp(options->to, "mqtt://", 7) == 0)
+        return output_new_mqtt(options, reliable, ret);
+    if (strncmp(options->to, "http://", 7) == 0)
+        return output_new_http(options, reliable, ret);
+    fprintf(stderr, "crier-hfp: --to: '%s' is neither mqtt://HOST:PORT nor http://HOST:PORT\n", options->to);
+    return TOOL_USAGE;
+}
