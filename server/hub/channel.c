@@ -22,6 +22,7 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->frame.name = (struct bytes){bytes_dup(name), name.len};
     c->frame.message_type = (uint32_t)ns->type;
     c->frame.keyed = ns->keyed;
+    c->frame.unnumbered = ns->keyed && ns->map == MAP_EPHEMERAL;
     c->used_ms = clock_mono_ms();
     c->frame.epoch = c->epoch;
     c->frame.delta_always = ns->delta_publish;

@@ -96,10 +96,11 @@ static struct bytes epoch_to_say(const struct frame_builder *b, uint64_t offset)
 uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
 {
     const struct channels_form *f = &forms[b->form];
-    uint64_t offset = p->unnumbered ? 0 : (uint64_t)p->offset + b->channel->shift;
+    uint64_t offset = p->unnumbered || b->channel->unnumbered ? 0 : (uint64_t)p->offset + b->channel->shift;
+    struct bytes payload = publication_payload(p); /* an empty one is none: entries of a map may be keys alone */
     bool delta = b->delta.data && forms[b->form].traits & DELTAS;
     const struct channels_publication item = {
-        .data = delta ? b->delta : publication_payload(p),
+        .data = delta ? b->delta : payload.len || f->traits & STRING ? payload : BYTES_NULL,
         .info = publication_info(p),
         .tags = publication_tags(p),
         .key = b->channel->keyed ? publication_key(p) : BYTES_NULL,
@@ -109,7 +110,7 @@ uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
         .delta = delta,
         .data_as_string = f->traits & STRING,
     };
-    if (f->style.encoding == CHANNELS_JSON && !p->removed && !publication_is_json(p))
+    if (f->style.encoding == CHANNELS_JSON && payload.len && !publication_is_json(p))
         return FRAME_NOT_JSON;
     if (f->kind == ITEM) {
         channels_append_publication(&b->bytes, f->style.encoding, &item);

@@ -8,6 +8,7 @@
 #include "hub/bridge_instance.h"
 #include "hub/dead_letter.h"
 #include "hub/log_read.h"
+#include "hub/mirror.h"
 #include "hub/publish.h"
 #include "hub/relay.h"
 #include "hub/resume.h"
@@ -224,6 +225,10 @@ static void on_sweep(uv_timer_t *timer)
     watch_backlog(hub);
     transforms_tick(now);
     hub_retry_waiting(hub);
+    if (now >= hub->mirror_renew_ms) {
+        hub->mirror_renew_ms = now + MIRROR_RENEW_MS;
+        mirrors_renew(hub);
+    }
     if (now >= hub->channel_sweep_ms) {
         hub->channel_sweep_ms = now + CHANNEL_SWEEP_MS;
         sweep_channels(hub, now);

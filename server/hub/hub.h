@@ -62,6 +62,7 @@ struct hub {
     uv_check_t check;     /* its begin, for the turn's duration */
     uv_timer_t sweep;
     uint64_t channel_sweep_ms; /* when channels are looked at next */
+    uint64_t mirror_renew_ms;  /* when keys of subscribers are renewed next */
     uv_timer_t interval;  /* next channel with interval_ms */
     uint64_t turn_began_ns;
     char node_id[64];

@@ -57,7 +57,7 @@ bool presence_join(struct presence *p, const struct presence_client *client)
     char *at = e->text;
     e->client = (struct presence_client){
         .session = copy_to(&at, client->session),
-        .user = copy_to(&at, client->user),
+        .user = client->user ? copy_to(&at, client->user) : "",
         .name = copy_to(&at, client->name),
         .conn_info = copy_to(&at, client->conn_info),
         .chan_info = copy_to(&at, client->chan_info),
@@ -85,12 +85,18 @@ void presence_leave(struct presence *p, const char *session)
         remove_entry(p, e);
 }
 
+void presence_each(const struct presence *p, void (*fn)(const struct presence_client *client, void *arg), void *arg)
+{
+    for (const struct presence_entry *e = p->entries; e; e = e->hh.next)
+        fn(&e->client, arg);
+}
+
 static void write_entry(const struct presence_client *c, struct buf *out)
 {
     buf_append_str(out, "\"session\":");
     buf_append_json_string(out, bytes_of(c->session));
     buf_append_str(out, ",\"user\":");
-    buf_append_json_string(out, bytes_of(c->user ? c->user : ""));
+    buf_append_json_string(out, bytes_of(c->user));
     if (c->name) {
         buf_append_str(out, ",\"name\":");
         buf_append_json_string(out, bytes_of(c->name));
@@ -107,7 +113,7 @@ void presence_write_entry(const struct presence *p, const char *session, struct 
 static void write_info(const struct presence_client *client, struct buf *out)
 {
     buf_append_str(out, "{\"user\":");
-    buf_append_json_string(out, bytes_of(client->user ? client->user : ""));
+    buf_append_json_string(out, bytes_of(client->user));
     buf_append_str(out, ",\"client\":");
     buf_append_json_string(out, bytes_of(client->session));
     if (client->conn_info) {
@@ -166,7 +172,7 @@ size_t presence_users(const struct presence *p)
     size_t n = 0, distinct = 0;
     const char **users = xmalloc((p->count + 1) * sizeof *users);
     for (struct presence_entry *e = p->entries; e; e = e->hh.next)
-        users[n++] = e->client.user ? e->client.user : "";
+        users[n++] = e->client.user;
     qsort(users, n, sizeof *users, compare_users);
     for (size_t i = 0; i < n; i++)
         if (i == 0 || strcmp(users[i - 1], users[i]) != 0)

@@ -27,6 +27,8 @@ bool presence_has(const struct presence *p, const char *session);
 /* NULL when it is not there; good until it leaves. */
 const struct presence_client *presence_find(const struct presence *p, const char *session);
 void presence_leave(struct presence *p, const char *session);
+/* `fn` must not change it. */
+void presence_each(const struct presence *p, void (*fn)(const struct presence_client *client, void *arg), void *arg);
 /* Appends `"session":..,"user":..,"name":..` of one that is there; the name only when it has one. */
 void presence_write_entry(const struct presence *p, const char *session, struct buf *out);
 /* Appends `{"user":..,"client":..,"conn_info":..,"chan_info":..}` of one that is there, on one line: a ClientInfo; the

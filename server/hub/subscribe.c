@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "hub/mirror.h"
 #include "hub/resume.h"
 #include "hub/source.h"
 #include "util/clock.h"
@@ -54,8 +55,10 @@ void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_b
     channel_flush(c, 0);
     const struct presence_client client = {.session = s->session, .user = s->user, .name = s->name,
                                            .conn_info = s->conn_info, .chan_info = s->chan_info};
-    if (s->session && presence_join(&c->presence, &client))
+    if (s->session && presence_join(&c->presence, &client)) {
         announce(c, TYPED_JOIN, s->session);
+        mirror_joined(c, presence_find(&c->presence, s->session));
+    }
     s->block = block;
     s->publications = block ? block->count : 0;
     s->position = channel_position(c);
@@ -216,8 +219,10 @@ static void run_leave(struct hub *hub, struct hub_call *call)
 {
     struct leave_call *leave = (struct leave_call *)call;
     struct channel *c = hub_channel_find(hub, bytes_of(leave->channel));
-    if (c) {
+    const struct presence_client *client = c ? presence_find(&c->presence, leave->session) : NULL;
+    if (client) {
         announce(c, TYPED_LEAVE, leave->session);
+        mirror_left(c, client);
         presence_leave(&c->presence, leave->session);
     }
     hub_call_finish(call);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
+#include "hub/mirror.h"
 #include "loop/engine.h"
 #include "loop/view.h"
 #include "session/session.h"
@@ -344,7 +345,7 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
         r->offset = q->offset;
         snprintf(r->epoch, sizeof r->epoch, "%s", q->epoch);
     }
-    if (f->channel->ns->presence && !s->joined) {
+    if (namespace_keeps_presence(f->channel->ns) && !s->joined) {
         r->session = xstrdup(s->session->id);
         r->user = xstrdup(s->session->user);
         r->name = xstrdup(s->session->name);
@@ -362,7 +363,7 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
     uint64_t cursor = f->log.head;
 
     /* Presence is the hub's; so are keys that expire, and what was missed where the namespace promises no history. */
-    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate || (c->ns->presence && !s->joined) ||
+    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate || (namespace_keeps_presence(c->ns) && !s->joined) ||
         c->ns->key_ttl_ms || (q->epoch && c->ns->history == 0 && q->offset < f->position))
         return false;
     if (q->epoch) {
