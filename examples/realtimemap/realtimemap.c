@@ -6,6 +6,7 @@
 #include "realtimemap.pb-c.h"
 #include "realtimemap_ingest.h"
 #include "realtimemap_options.h"
+#include "realtimemap_rest.h"
 #include "realtimemap_viewport.h"
 
 #include <errno.h>
@@ -73,6 +74,8 @@ static int map_init(struct crier *c)
     r = register_schemas(m);
     if (r == 0)
         r = map_viewport_register(m);
+    if (r == 0)
+        r = map_rest_register(m);
     return r < 0 ? r : map_ingest_register(m);
 }
 

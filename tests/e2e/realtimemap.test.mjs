@@ -171,3 +171,173 @@ test('a protobuf session gets compact batches that carry what left', { skip: mis
   await tell(broker, { operator: '0040', vehicle: '00401', at: at + 2000, lat: 60.22, long: 24.94, mode: 'tram', line: '4' });
   assert.deepEqual(readBatch(await page.nextType(VEHICLES)), { reset: false, vehicles: [], left: ['0040.00401'] });
 });
+
+// ---- from the embedded log: what a restart finds again ----
+
+const logConfig = (more = {}) => ({
+  bridge: [{ name: 'log', driver: 'embedded', servers: 'data/crier.db' }],
+  namespace: [
+    { name: 'hfp', publish: true, history: 0 },
+    { name: 'vehicles', keyed: true, key_ttl: '5m', behind: 'conflate', type: 107 },
+    { name: 'geofence', history: 100, type: 103 },
+    { name: 'counts', keyed: true, behind: 'conflate', type: 106 },
+  ],
+  source: [{ bridge: 'log', topic: 'hfp', channel: 'vehicles:all', transform: 'hfp', from: 'history', dead_letter: 'hfp.dlq' }],
+  sink: [{ channel: 'hfp:feed', bridge: 'log', topic: 'hfp' }],
+  module: [{ name: 'realtimemap', ...more }],
+});
+
+const put = (client, m) => client.publish('hfp:feed', JSON.parse(payloadOf(m)), { key: topicOf(m) });
+
+const newest = async (server, channel) =>
+  (await server.get(`/channels/${channel}?since=x:0&limit=100`)).json.publications.map((p) => p.data);
+
+test('trails, zones, counts and crossings come back from the log, and no crossing twice', async (t) => {
+  const server = await startCrier({ t, config: logConfig() });
+  await server.waitUntilReady();
+  const feed = await server.typed();
+  const watcher = await server.typed();
+  await watcher.request(VIEWPORT, viewport(60, 24, 61, 26));
+  const start = Date.now() - 100000;
+  // Kallio district: 60.1826, 24.9536, 600 m; of operator 0018. In sight at first outside, then in, out, and in again.
+  const places = [[60.2, 24.9536], [60.1826, 24.9536], [60.183, 24.954], [60.2, 24.9536], [60.1826, 24.9536]];
+  for (const [i, [lat, long]] of places.entries())
+    await put(feed, { operator: '0018', vehicle: '00678', at: start + i * 1000, lat, long, line: '65' });
+  // Another operator's vehicle at the same place is in no zone of its own, and one that begins inside does not cross.
+  await put(feed, { operator: '0055', vehicle: '00001', at: start, lat: 60.1826, long: 24.9536 });
+  await put(feed, { operator: '0018', vehicle: '00679', at: start, lat: 60.1826, long: 24.9536, mode: 'tram' });
+  await put(feed, { operator: '0018', vehicle: '00679', at: start, lat: 60.1826, long: 24.9536, mode: 'tram' }); // repeated
+  const crossings = [];
+  for (let i = 0; i < 3; i++) crossings.push((await watcher.nextType(NOTIFICATION)).payload);
+  assert.deepEqual(crossings.map((c) => c.event), ['Enter', 'Exit', 'Enter']);
+  assert.deepEqual(crossings[0], { vehicle_id: '0018.00678', org_id: '0018', org_name: 'Pohjolan Kaupunkiliikenne Oy',
+    zone_name: 'Kallio district', event: 'Enter' });
+
+  const look = async () => {
+    const organizations = (await server.get('/api/organization')).json;
+    assert.deepEqual(organizations.map((o) => o.id).sort(), ['0012', '0017', '0018', '0022', '0030']);
+    const one = (await server.get('/api/organization/0018')).json;
+    assert.deepEqual([one.id, one.name, one.geofences.length], ['0018', 'Pohjolan Kaupunkiliikenne Oy', 3]);
+    const kallio = one.geofences.find((g) => g.name === 'Kallio district');
+    assert.deepEqual(kallio, { name: 'Kallio district', longitude: 24.95358864, latitude: 60.18260263, radiusInMeters: 600,
+      vehiclesInZone: ['0018.00678', '0018.00679'] });
+    const trail = (await server.get('/api/trail/0018.00678')).json.positions;
+    assert.deepEqual(trail.map((p) => [p.timestamp, p.latitude, p.longitude]), places.map(([lat, long], i) => [start + i * 1000, lat, long]));
+    assert.deepEqual(trail[0], { vehicleId: '0018.00678', orgId: '0018', timestamp: start, longitude: 24.9536, latitude: 60.2,
+      heading: 268, doorsOpen: false, speed: 1.08 });
+    await until(async () => (await newest(server, 'counts:fleet')).length === 7, 'counts');
+    const counts = Object.fromEntries((await newest(server, 'counts:fleet')).map((c) => [c.key, c.vehicles]));
+    assert.deepEqual(counts, { all: 3, 'mode:bus': 2, 'mode:tram': 1, 'line:65': 1, 'line:212': 2, 'operator:0018': 2, 'operator:0055': 1 });
+    assert.deepEqual((await newest(server, 'geofence:0018')).map((c) => c.event), ['Enter', 'Exit', 'Enter']);
+    const status = (await server.get('/api/map/status')).json;
+    assert.deepEqual([status.simulated, status.vehicles, status.messages.changed, status.messages.repeated], [false, 3, 7, 1]);
+    return status;
+  };
+  await look();
+  await server.kill();
+  await server.start();
+  await server.waitUntilReady();
+  const again = await server.typed();
+  again.send(VIEWPORT, viewport(60, 24, 61, 26));
+  assert.equal((await again.nextType(POSITIONS)).payload.length, 3);
+  await look();
+  await again.expectSilence(300, (m) => m.type === NOTIFICATION);
+  // It goes on where it was: the vehicle is inside, so leaving is the news.
+  await put(await server.typed(), { operator: '0018', vehicle: '00678', at: start + 60000, lat: 60.2, long: 24.9536, line: '65' });
+  assert.equal((await again.nextType(NOTIFICATION)).payload.event, 'Exit');
+});
+
+test('what is asked by HTTP is answered from memory, in the documented shapes', async (t) => {
+  const server = await startCrier({ t, config: logConfig({ simulated: true, attribution: 'of the test', result_points: 4 }) });
+  await server.waitUntilReady();
+  const feed = await server.typed();
+  const start = Date.now() - 100000;
+  for (let i = 0; i < 8; i++) {
+    await put(feed, { operator: '0022', vehicle: '00001', at: start + i * 2000, lat: 60.17 + i * 0.001, long: 24.94 });
+    await put(feed, { operator: '0040', vehicle: '00002', at: start + i * 2000, lat: 60.3, long: 24.94, mode: 'tram', line: '4', doors: 1 });
+  }
+  const get = async (path) => JSON.parse((await server.get(path)).text);
+  await until(async () => (await get('/api/map/status')).messages.changed === 16, 'all messages');
+
+  const all = await get('/api/vehicles');
+  assert.deepEqual(all.features.map((f) => f.id).sort(), ['0022.00001', '0040.00002']);
+  const [tram] = (await get('/api/vehicles?bbox=24,60.25,25,61&mode=tram&line=4&operator=0040')).features;
+  assert.deepEqual(tram, { type: 'Feature', id: '0040.00002', geometry: { type: 'Point', coordinates: [24.94, 60.3] }, properties: {
+    operator: '0040', mode: 'tram', line: '4', headsign: 'Kauniala', next_stop: '2252204', timestamp: start + 14000, heading: 268,
+    speed: 1.08, delay: -120, occupancy: 0, doors_open: true, fix: true, simulated: true } });
+  assert.equal((await get('/api/vehicles?mode=metro')).features.length, 0);
+  for (const bad of ['1,2,3', '1,2,3,x', '1,2,3,4,5', '0,91,1,92', '2,1,1,2', 'nan,0,1,1'])
+    assert.equal((await server.get(`/api/vehicles?bbox=${bad}`)).status, 400, bad);
+
+  // Polling: an ETag, 304, and a long poll that waits for a change.
+  const first = await server.get('/api/vehicles');
+  const headers = { 'If-None-Match': first.headers.etag };
+  assert.equal((await server.get('/api/vehicles', { headers })).status, 304);
+  const before = Date.now();
+  assert.equal((await server.get('/api/vehicles?wait=1', { headers })).status, 304);
+  assert.ok(Date.now() - before >= 950);
+  const waiting = server.get('/api/vehicles?wait=20', { headers });
+  await put(feed, { operator: '0040', vehicle: '00002', at: start + 20000, lat: 60.31, long: 24.94, mode: 'tram' });
+  assert.equal((await waiting).status, 200);
+
+  // Tracks: the way of the one that moved.
+  const lines = (await get('/api/tracks')).features[0].geometry;
+  assert.equal(lines.type, 'MultiLineString');
+  assert.deepEqual(lines.coordinates.map((line) => line.length), [8]);
+  const ends = [lines.coordinates[0][0][1], lines.coordinates[0].at(-1)[1]].sort();
+  assert.ok(Math.abs(ends[0] - 60.17) < 1e-4 && Math.abs(ends[1] - 60.177) < 1e-4, String(ends));
+  assert.deepEqual((await get('/api/tracks?bbox=0,0,1,1')).features[0].geometry.coordinates, []);
+
+  // Replay: thinned to what one answer may hold, each vehicle's newest point always.
+  const replay = await get(`/api/replay?from=${start}&to=${start + 14000}`);
+  assert.deepEqual(replay.vehicles.map((v) => [v.id, v.mode, v.line]).sort(), [['0022.00001', 'bus', '212'], ['0040.00002', 'tram', '212']]);
+  const points = replay.vehicles.find((v) => v.id === '0022.00001').points;
+  assert.deepEqual(points.at(-1), [start + 14000, 24.94, 60.177, 268]);
+  assert.ok(points.length < 8);
+  assert.deepEqual((await get(`/api/replay?from=${start}&to=${start + 14000}&bbox=24,60.25,25,61`)).vehicles.length, 1);
+
+  const missing404 = await server.get('/api/trail/0000.00000');
+  assert.deepEqual([missing404.status, missing404.json], [404, { code: 404, reason: 'RESOURCE_NOT_FOUND',
+    message: 'Vehicle 0000.00000 not found', metadata: {} }]);
+  assert.equal((await server.get('/api/organization/9999')).json.message, 'Organization 9999 not found');
+  assert.equal((await server.get('/api/organization/%ff%22')).status, 404);
+  const status = await get('/api/map/status');
+  assert.deepEqual([status.simulated, status.attribution, status.newest_ms], [true, 'of the test', start + 20000]);
+});
+
+test('bad messages are dead letters with a reason, and nothing stops', async (t) => {
+  const server = await startCrier({ t, config: logConfig({ vehicles: 1 }) });
+  await server.waitUntilReady();
+  const feed = await server.typed();
+  const good = { operator: '0022', vehicle: '00001', at: Date.now(), lat: 60.17, long: 24.94 };
+  await feed.publish('hfp:feed', { VP: {} }, { key: '/hfp/v1/journey' });
+  await feed.publish('hfp:feed', [1], { key: topicOf(good) });
+  await feed.publish('hfp:feed', 'text', { key: 'no topic' });
+  await put(feed, { ...good, lat: null, long: null }); // no fix and no position before: nothing to show yet
+  await put(feed, { ...good, at: good.at + 1000 });
+  await put(feed, { ...good, at: good.at + 2000, lat: null, long: null }); // keeps its place, and is marked
+  await put(feed, { ...good, at: good.at + 500, lat: 60.2 }); // late
+  await put(feed, { ...good, vehicle: '00002' }); // one too many
+  await until(async () => (await server.metrics()).value?.('crier_dead_letters_total') === 4
+    || /crier_dead_letters_total 4/.test((await server.get('/metrics')).text), 'dead letters');
+  const [vehicle] = await newest(server, 'vehicles:all');
+  assert.deepEqual([vehicle.id, vehicle.lat, vehicle.flags, vehicle.time_ms], ['0022.00001', 60170000, 2, good.at + 2000]);
+  const { messages } = (await server.get('/api/map/status')).json;
+  assert.deepEqual(messages, { changed: 2, repeated: 0, late: 1, unplaced: 1, full: 1 });
+});
+
+test('a vehicle that falls silent goes', async (t) => {
+  const config = logConfig({ silent: '2s' });
+  config.namespace[1].key_ttl = '2s';
+  const server = await startCrier({ t, config });
+  await server.waitUntilReady();
+  const feed = await server.typed();
+  await put(feed, { operator: '0022', vehicle: '00001', at: Date.now(), lat: 60.17, long: 24.94 });
+  const client = await server.typed();
+  await client.request(VIEWPORT, viewport(60, 24, 61, 26, { form: 'vehicles' }));
+  const first = await client.nextType(VEHICLES);
+  assert.deepEqual([first.payload.reset, first.payload.vehicles.map((v) => v.id), first.payload.left], [true, ['0022.00001'], []]);
+  assert.deepEqual((await client.nextType(VEHICLES)).payload.left, ['0022.00001']);
+  await until(async () => (await server.get('/api/map/status')).json.vehicles === 0, 'gone');
+  await until(async () => (await newest(server, 'counts:fleet')).length === 0, 'no counts');
+});

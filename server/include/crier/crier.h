@@ -264,6 +264,13 @@ CRIER_EXPORT struct crier_bytes crier_http_rest(struct crier_http *h); /* what '
 CRIER_EXPORT bool crier_http_query(struct crier_http *h, const char *name, char *out, size_t size);
 CRIER_EXPORT struct crier_bytes crier_http_header(struct crier_http *h, const char *name);
 CRIER_EXPORT struct crier_bytes crier_http_body(struct crier_http *h);
+/* A header of the answer (ETag, Cache-Control, ...), before it is given; `name` is static. Eight at most. */
+CRIER_EXPORT void crier_http_reply_header(struct crier_http *h, const char *name, const char *value);
+/* Instead of an answer: calls the route again with this request after `ms`; how a long poll waits. False when the server
+ * is about to stop: answer now. */
+CRIER_EXPORT bool crier_http_later(struct crier_http *h, unsigned ms);
+/* Since the first call for this request. */
+CRIER_EXPORT uint64_t crier_http_elapsed_ms(struct crier_http *h);
 CRIER_EXPORT void crier_http_reply(struct crier_http *h, int status, const char *content_type, struct crier_bytes body);
 
 #ifdef __cplusplus
