@@ -1,0 +1,78 @@
+// What the tests of the map share: a page of it in Debian's chromium, and what can be read from it.
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { until } from '../lib/crier.mjs';
+import { artifactDir, launch } from './chat_page.mjs';
+
+export { launch };
+
+// While the server is away requests fail, as they should; drivers without a GPU say that they are slow.
+const EXPECTED = /ERR_CONNECTION_REFUSED|ERR_SOCKET_NOT_CONNECTED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|WebSocket connection to|GPU stall|WebGL|swiftshader/i;
+
+export class MapPage {
+  /** Options: hash, query, and those of a browser context. `problems` collects what the browser complains about. */
+  static async open(browser, server, { hash = '', query = '', ...options } = {}) {
+    const context = await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB', ...options });
+    const map = new MapPage(await context.newPage(), context);
+    await map.page.goto(`${server.url}/map/${query}${hash}`);
+    await map.page.waitForFunction(() => window.crierMap);
+    return map;
+  }
+
+  constructor(page, context) {
+    this.page = page;
+    this.context = context;
+    this.problems = [];
+    page.on('pageerror', (error) => this.problems.push(error.stack ?? String(error)));
+    page.on('console', (message) => {
+      const text = `${message.text()} ${message.location().url}`;
+      if (['error', 'warning'].includes(message.type()) && !EXPECTED.test(text)) this.problems.push(text);
+    });
+  }
+
+  /** Runs in the page with its parts: {map, fleet, scene, traffic, ...}. */
+  read(expression) {
+    return this.page.evaluate(`(({ map, fleet, scene, traffic, feed, zones, selection, timeline, replay, filters }) => ${expression})(window.crierMap)`);
+  }
+
+  until(expression, what) {
+    return until(() => this.read(expression), what);
+  }
+
+  /** The camera, without an animation. */
+  async look({ zoom, center, bearing = 0 }) {
+    await this.read(`map.jumpTo(${JSON.stringify({ zoom, center, bearing })}) && null`);
+    await this.frames(2);
+  }
+
+  frames(count) {
+    return this.page.evaluate((left) => new Promise((done) => {
+      const next = () => (left-- > 0 ? requestAnimationFrame(next) : done());
+      next();
+    }), count);
+  }
+
+  /** Vehicles as they are drawn: [{id, x, y, heading, longitude, latitude}] */
+  drawn() {
+    return this.read(`traffic.visible.map(({ vehicle, x, y }) => ({ id: vehicle.id, x, y, heading: vehicle.heading, alpha: vehicle.alpha,
+      longitude: vehicle.data.lon / 1e6, latitude: vehicle.data.lat / 1e6, line: vehicle.data.line, mode: vehicle.data.mode }))`);
+  }
+
+  /** Colour of the overlay at a point in CSS pixels: [red, green, blue, alpha], the strongest within `reach` pixels. */
+  pixel(x, y, reach = 2) {
+    return this.read(`((context, ratio) => {
+      const side = Math.max(1, Math.round(${reach} * 2 * ratio));
+      const { data } = context.getImageData(Math.round((${x} - ${reach}) * ratio), Math.round((${y} - ${reach}) * ratio), side, side);
+      let best = [0, 0, 0, 0];
+      for (let i = 0; i < data.length; i += 4) if (data[i + 3] > best[3]) best = [...data.slice(i, i + 4)];
+      return best;
+    })(scene.context, devicePixelRatio)`);
+  }
+
+  async screenshot(name) {
+    mkdirSync(artifactDir, { recursive: true });
+    const path = join(artifactDir, `${name}.png`);
+    await this.page.screenshot({ path });
+    return path;
+  }
+}
