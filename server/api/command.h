@@ -15,9 +15,9 @@ struct command {
     char detail[160];
     struct buf result; /* JSON object, when there is no error */
     void (*done)(struct command *c);
-    void *arg;         /* of `done` */
-    size_t left;       /* broadcast: publishes under way */
-    void *parts;       /* broadcast: their outcomes */
+    void *arg;   /* of `done` */
+    size_t left; /* broadcast: publishes under way */
+    void *parts; /* broadcast: their outcomes */
 };
 
 /* Runs a method and calls `c->done`, at once or later. An unknown method is CRIER_ERR_METHOD_NOT_FOUND. */

@@ -56,6 +56,12 @@ static bool wants_transport_errors(const struct http_request *r)
     return bytes_eq_str(http_header_get(r, "x-centrifugo-error-mode"), "transport");
 }
 
+/* Statuses of that mode where they differ from those of REST. */
+static int transport_status(enum crier_error error)
+{
+    return error == CRIER_ERR_NOT_AVAILABLE ? 400 : crier_error_info(error)->http_status;
+}
+
 static void on_done(struct command *c)
 {
     struct api_call *call = (struct api_call *)c;
@@ -69,7 +75,7 @@ static void on_done(struct command *c)
         buf_append_str(&body, "}");
         reply.body = buf_bytes(&body);
         if (c->error != CRIER_OK && wants_transport_errors(r)) {
-            reply.status = crier_error_info(c->error)->http_status;
+            reply.status = transport_status(c->error);
             reply.body = (struct bytes){body.data + strlen("{\"error\":"), body.len - strlen("{\"error\":") - 1};
         }
         http_respond(r, &reply);

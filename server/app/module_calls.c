@@ -141,7 +141,7 @@ void crier_broadcast(struct crier *c, uint32_t type, struct crier_bytes payload)
 void crier_disconnect(struct crier *c, uint64_t session_key, int code, const char *reason)
 {
     const struct dispatch d = {
-        .target = DISPATCH_SESSION, .key = session_key, .close = true, .code = code, .reason = reason};
+        .target = DISPATCH_SESSION, .key = session_key, .action = DISPATCH_CLOSE, .code = code, .reason = reason};
     dispatch_post(c->engine, &d);
 }
 

@@ -213,6 +213,14 @@ const struct handler *modules_handler(const struct modules *m, uint32_t type)
     return h;
 }
 
+const struct handler *modules_handler_named(const struct modules *m, struct bytes name)
+{
+    for (const struct handler *h = m->handlers; h; h = h->hh.next)
+        if (bytes_eq_str(name, h->name))
+            return h;
+    return NULL;
+}
+
 const void *modules_schema(const struct modules *m, uint32_t type)
 {
     struct schema *s;

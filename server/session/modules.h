@@ -85,6 +85,7 @@ struct modules {
 int modules_load(struct modules *m, struct engine *engine, char *error, size_t error_size);
 void modules_done(struct modules *m);
 const struct handler *modules_handler(const struct modules *m, uint32_t type);
+const struct handler *modules_handler_named(const struct modules *m, struct bytes name);
 const void *modules_schema(const struct modules *m, uint32_t type);
 /* Before each call into a module on a loop thread: says whose it is. */
 void modules_enter(struct crier *module);

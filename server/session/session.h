@@ -12,6 +12,7 @@
 
 #define SESSION_ID_SIZE 20
 
+struct dispatch;
 struct session;
 struct viewer;
 
@@ -35,6 +36,12 @@ struct wire_ops {
     void (*closing)(struct session *s, int code, const char *reason);
     /* The time that session_wake_in() was given is over; may be NULL. */
     void (*wake)(struct session *s, uint64_t now_ms);
+    /* An order of the server API to subscribe (session/dispatch.h); NULL: session_subscribe(). */
+    void (*server_subscribe)(struct session *s, const struct dispatch *d);
+    /* The session's time is set anew, 0 without end; and what others see of it, data NULL: as it was. NULL: no such. */
+    void (*refresh)(struct session *s, int64_t expire_at_s, struct bytes info);
+    /* What the session calls itself where it has no connection of its own; NULL: it has none such. */
+    const char *(*secret)(const struct session *s);
     void (*free)(struct session *s); /* the wire's own state */
 };
 

@@ -170,12 +170,12 @@ static void refuse(struct ws_verdict *v, int status, const char *reason)
 }
 
 /* A token is good for as long as it says, on an open connection, too. Rounded up: the wheel turns by the second. */
-static void note_expiry(struct session *s, int64_t expires_at_s)
+static void set_expiry(struct session *s, int64_t expires_at_s)
 {
     const struct config *config = s->loop->engine->config;
     int64_t left_ms = expires_at_s * 1000 + config->auth.leeway_ms - clock_wall_ms();
-    if (expires_at_s && !config->debug.insecure)
-        session_wake_in(s, left_ms > 0 ? (uint64_t)left_ms : 1);
+    bool ends = expires_at_s && !config->debug.insecure;
+    session_wake_in(s, !ends ? 0 : left_ms > 0 ? (uint64_t)left_ms : 1);
 }
 
 static void on_upgrade(struct http_request *r, struct ws_verdict *v)
@@ -201,7 +201,7 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
         return;
     }
     struct session *s = session_new(l, &typed_wire_ops, reply.user, claims.claims_json);
-    note_expiry(s, claims.expires_at);
+    set_expiry(s, claims.expires_at);
     auth_claims_done(&claims);
     if (choose_form(r, s) != CRIER_OK) {
         session_free(s);
@@ -408,6 +408,12 @@ static void on_wake(struct session *s, uint64_t now_ms)
         session_close(s, CLOSE_EXPIRED, "token expired");
 }
 
+static void on_refresh(struct session *s, int64_t expire_at_s, struct bytes info)
+{
+    (void)info; /* presence of this wire shows names */
+    set_expiry(s, expire_at_s);
+}
+
 static void on_free(struct session *s)
 {
     typed_state_free(s->wire_state);
@@ -424,5 +430,6 @@ const struct wire_ops typed_wire_ops = {
     .reply_ok = typed_reply_ok,
     .reply_stored = typed_reply_stored,
     .wake = on_wake,
+    .refresh = on_refresh,
     .free = on_free,
 };

@@ -147,7 +147,8 @@ CRIER_EXPORT bool crier_session_query(struct crier_session *s, const char *name,
 /* Name that presence, join and leave show to others beside the user ("name"); none by default. In the open hook, before
  * the session subscribes to anything. Cut at 127 bytes. */
 CRIER_EXPORT void crier_session_set_name(struct crier_session *s, const char *name);
-/* A pointer of the module's own at a session, for use on its loop thread; freed by the module in its disconnect hook. */
+/* A pointer of the module's own at a session, for use on its loop thread; freed by the module in its disconnect hook. NULL
+ * where none was set: requests of the server API (rpc) have a session for which no hook runs. */
 CRIER_EXPORT void crier_session_set_data(struct crier_session *s, void *data);
 CRIER_EXPORT void *crier_session_data(struct crier_session *s);
 
