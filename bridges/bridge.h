@@ -31,7 +31,8 @@ enum bridge_caps {
     BRIDGE_SHARED = 1 << 7,     /* mode = "shared": a consumer group divides the records */
     BRIDGE_WILDCARDS = 1 << 8,  /* a source's topic may be a pattern */
     BRIDGE_RETAINED = 1 << 9,   /* the broker hands the newest record of a topic to a new subscriber */
-    BRIDGE_TOMBSTONES = 1 << 10 /* a record without payload deletes its key */
+    BRIDGE_TOMBSTONES = 1 << 10, /* a record without payload deletes its key */
+    BRIDGE_FROM_ZERO = 1 << 11,  /* the first record of a log has position 0 */
 };
 
 struct bridge_header {

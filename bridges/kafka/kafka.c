@@ -334,7 +334,7 @@ static const struct bridge_ops kafka_ops = {
     .summary = "Apache Kafka, by librdkafka",
     .package = "librdkafka1",
     .caps = BRIDGE_ORDERED | BRIDGE_REPLAYABLE | BRIDGE_ACKED | BRIDGE_KEYED | BRIDGE_PAUSABLE | BRIDGE_HEADERS |
-            BRIDGE_POSITIONED | BRIDGE_SHARED | BRIDGE_TOMBSTONES,
+            BRIDGE_POSITIONED | BRIDGE_SHARED | BRIDGE_TOMBSTONES | BRIDGE_FROM_ZERO,
     .option_names = NULL,
     .open = kafka_open,
     .check = options_check,

@@ -16,6 +16,7 @@
 #include "hub/bridge_instance.h"
 #include "loop/engine.h"
 #include "session/modules.h"
+#include "wire/channels_wire.h"
 #include "wire/schema.h"
 #include "wire/typed_wire.h"
 
@@ -58,6 +59,7 @@ static void collect_routes(struct engine *e)
             .method = r->method, .pattern = r->pattern, .fn = module_route_serve, .arg = r, .cors = true};
     }
     e->endpoints[e->endpoint_count++] = &typed_ws_ops;
+    e->endpoints[e->endpoint_count++] = &channels_ws_ops;
 }
 
 static size_t loop_count_of(const struct config *config)

@@ -230,7 +230,7 @@ static const struct config_key namespace_keys[] = {
     FLAG(read_history, "true", "clients may read the history and resume by position"),
     FLAG(read_presence, "true", "with presence: clients may ask who is subscribed; false: only the server API"),
     FLAG(publish_subscribed, "false", "of the clients that may publish, only those that are subscribed"),
-    FLAG(force_recovery, "false",
+    FLAG(force_recovery, "true",
          "channels wire: every subscription resumes by position, also of clients that do not ask"),
     FLAG(force_positioning, "false", "channels wire: every subscription checks that no publication is missing"),
     CHOICE(recovery, recovery_names, "\"stream\"", "a client that resumes gets all that it missed, or only the newest"),

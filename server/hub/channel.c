@@ -291,7 +291,7 @@ void channel_clear(struct channel *c)
 void channel_number_by(struct channel *c, struct partition *origin)
 {
     c->numbering = NUMBERED_BY_BROKER;
-    c->frame.shift = 1; /* the first record of a log is 0, which means "none" on the channels wire */
+    c->frame.shift = bridge_instance_can(origin->source->bridge, BRIDGE_FROM_ZERO); /* 0 is "none" on the channels wire */
     c->origin = origin;
     memcpy(c->epoch, origin->epoch, sizeof c->epoch);
     c->top = origin->start - 1;

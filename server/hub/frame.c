@@ -35,6 +35,28 @@ struct bytes frame_transcoded(const struct frame_builder *b, struct bytes payloa
     return payload;
 }
 
+enum frame_form frame_form_items(enum frame_form form)
+{
+    switch (form) {
+    case FORM_CHANNELS_PROTOBUF:
+    case FORM_CHANNELS_LINES_PROTOBUF:
+        return FORM_ITEM_PROTOBUF;
+    case FORM_CHANNELS_JSON_STRING:
+    case FORM_CHANNELS_SSE_STRING:
+    case FORM_CHANNELS_LINES_STRING:
+        return FORM_ITEM_STRING;
+    case FORM_CHANNELS_JSON_DELTA:
+    case FORM_CHANNELS_SSE_DELTA:
+    case FORM_CHANNELS_LINES_DELTA:
+        return FORM_ITEM_DELTA;
+    case FORM_CHANNELS_PROTOBUF_DELTA:
+    case FORM_CHANNELS_LINES_PROTOBUF_DELTA:
+        return FORM_ITEM_PROTOBUF_DELTA;
+    default:
+        return FORM_ITEM_JSON;
+    }
+}
+
 struct frame_block *frame_block_ref(struct frame_block *b)
 {
     atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);
@@ -71,7 +93,7 @@ static uint32_t add_meta_bytes(struct frame_builder *b, struct bytes text)
     return at;
 }
 
-static void mark(struct frame_builder *b, int64_t offset)
+void frame_builder_mark(struct frame_builder *b, int64_t offset)
 {
     const struct frame_mark m = {.offset = offset, .end = (uint32_t)b->bytes.len};
     buf_append(&b->marks, &m, sizeof m);
@@ -98,7 +120,7 @@ void frame_builder_add_delta(struct frame_builder *b, struct publication *p, str
     b->delta = delta;
     add_meta_of(b, p, families[b->form].append(b, p));
     b->delta = BYTES_NULL;
-    mark(b, p->offset);
+    frame_builder_mark(b, p->offset);
 }
 
 /* In a list the first one, of each key, is in full. */
@@ -130,7 +152,7 @@ void frame_builder_add_notice(struct frame_builder *b, const struct frame_notice
     append(b, n);
     if (channels)
         add_meta(b, &(struct frame_meta){.flags = FRAME_JOIN_LEAVE});
-    mark(b, offset);
+    frame_builder_mark(b, offset);
 }
 
 static char *place(char *at, const void *data, size_t len)

@@ -53,6 +53,8 @@ enum frame_form frame_form_before_deltas(enum frame_form form);
 enum frame_form frame_form_of_deltas(enum frame_form form);
 /* Frames of this form may be deltas against the one before. */
 bool frame_form_has_deltas(enum frame_form form);
+/* The items that belong to a form of the channels wire. */
+enum frame_form frame_form_items(enum frame_form form);
 
 struct frame_mark {
     int64_t offset; /* of the publication; a notice repeats the one before it */
@@ -133,6 +135,8 @@ void frame_builder_add(struct frame_builder *b, struct publication *p);
 /* As the delta, where the form has deltas and `delta.data` is not NULL. */
 void frame_builder_add_delta(struct frame_builder *b, struct publication *p, struct bytes delta);
 void frame_builder_add_notice(struct frame_builder *b, const struct frame_notice *n, int64_t offset);
+/* Ends a frame that the caller appended to `bytes`. */
+void frame_builder_mark(struct frame_builder *b, int64_t offset);
 /* NULL when nothing was added. Leaves the builder empty. */
 struct frame_block *frame_builder_finish(struct frame_builder *b);
 

@@ -152,7 +152,7 @@ bool resume_start(struct hub *hub, struct channel *c, struct hub_subscribe *s)
     r->source = c->origin->source;
     r->reached = s->offset;
     memcpy(r->epoch, c->epoch, sizeof r->epoch);
-    frame_builder_init(&r->builder, s->form, &c->frame);
+    frame_builder_init(&r->builder, s->block_form, &c->frame);
     r->builder.filter = s->filter;
     c->resumes++;
     LL_APPEND(hub->resumes, r);

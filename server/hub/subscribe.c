@@ -55,14 +55,22 @@ void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_b
     channel_flush(c, 0);
     const struct presence_client client = {.session = s->session, .user = s->user, .name = s->name,
                                            .conn_info = s->conn_info, .chan_info = s->chan_info};
-    if (s->session && presence_join(&c->presence, &client)) {
+    bool joins = s->session && presence_join(&c->presence, &client);
+    /* On the channels wire a client hears of itself, after its answer. */
+    CLEANUP_BUF own = BUF_INIT;
+    if (joins && s->items)
+        buf_append(&own, s->session, strlen(s->session) + 1);
+    else if (joins)
         announce(c, TYPED_JOIN, s->session);
+    if (joins)
         mirror_joined(c, presence_find(&c->presence, s->session));
-    }
     s->block = block;
     s->publications = block ? block->count : 0;
     s->position = channel_position(c);
     s->serial = c->serial;
+    s->shift = c->frame.shift;
+    s->by_broker = c->numbering == NUMBERED_BY_BROKER;
+    s->numbered = c->numbering != NUMBERED_NOT_YET;
     memcpy(s->ret_epoch, c->epoch, sizeof s->ret_epoch);
     s->fresh = channel_add_peer(c, &(struct channel_peer){.form = s->form, .loop = s->loop, .peer = s->peer});
     c->used_ms = clock_mono_ms();
@@ -72,6 +80,8 @@ void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_b
             metric_add(M_RECOVERIES_FAILED, 1);
     }
     hub_call_finish(&s->call);
+    if (own.len)
+        announce(c, TYPED_JOIN, own.data);
 }
 
 static void add_publication(struct publication *p, void *arg)
@@ -83,7 +93,7 @@ static void add_publication(struct publication *p, void *arg)
 static struct frame_block *newest_block(struct channel *c, const struct hub_subscribe *s)
 {
     struct frame_builder builder;
-    frame_builder_init(&builder, s->form, &c->frame);
+    frame_builder_init(&builder, s->block_form, &c->frame);
     builder.filter = s->filter;
     if (c->ns->keyed) {
         keyed_each_after(&c->keyed, INT64_MIN, add_publication, &builder);
@@ -109,7 +119,7 @@ static size_t missed(const struct channel *c, int64_t offset)
 static struct frame_block *block_after(struct channel *c, const struct hub_subscribe *s)
 {
     struct frame_builder builder;
-    frame_builder_init(&builder, s->form, &c->frame);
+    frame_builder_init(&builder, s->block_form, &c->frame);
     builder.filter = s->filter;
     for (size_t i = history_missed(&c->history, s->offset); i < c->history.count; i++) {
         struct publication *p = history_get(&c->history, i);
@@ -123,7 +133,7 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
 
 static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subscribe *s)
 {
-    bool same_log = strcmp(s->epoch, c->epoch) == 0 && s->offset <= channel_position(c);
+    bool same_log = (s->any_epoch || strcmp(s->epoch, c->epoch) == 0) && s->offset <= channel_position(c);
     if (!same_log || s->offset <= c->history.lost) {
         subscribe_answer_newest(c, s);
         return;
@@ -172,6 +182,9 @@ static void run_subscribe(struct hub *hub, struct hub_call *call)
     }
     if (c->numbering == NUMBERED_NOT_YET)
         find_numbering(c, source, s->epoch);
+    if (s->shifted)
+        s->offset -= c->frame.shift;
+    s->shifted = false;
     if (s->at_head)
         subscribe_answer(c, s, NULL);
     else if (s->has_position)

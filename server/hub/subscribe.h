@@ -12,11 +12,15 @@ struct hub_subscribe {
     /* in */
     char *channel;
     enum frame_form form;
+    enum frame_form block_form; /* of what comes before the live frames: `form`, or items for a reply */
     unsigned loop;
     void *peer;          /* for struct hub_loop.on_block */
     bool has_position;
     bool at_head;        /* nothing of before: from the newest on */
     const struct tag_filter *filter; /* of what comes before the live frames; NULL everything. Lives until `done` */
+    bool any_epoch;      /* the client has learnt none: its offset is of whatever numbering there is */
+    bool shifted;        /* `offset` is one of the channels wire: struct frame_channel.shift is still in it */
+    bool items;          /* what was missed as items for a reply */
     bool conflate;       /* newest per key after the position instead of everything; the whole table when it is far behind */
     char epoch[CHANNEL_EPOCH_SIZE];
     int64_t offset;      /* last one the client has */
@@ -31,6 +35,9 @@ struct hub_subscribe {
     char ret_epoch[CHANNEL_EPOCH_SIZE];
     int64_t position;
     uint64_t serial;           /* of the channel's last frame on the channels wire */
+    int shift;                 /* what the channels wire adds to offsets */
+    bool by_broker;            /* offsets are those of one partition */
+    bool numbered;             /* false: nobody knows yet who will number the channel, so its epoch is not to be told */
     uint32_t publications;     /* that come before what is live */
     struct frame_block *block; /* NULL: nothing missed; the receiver's reference */
     void *arg, *arg2;          /* the caller's */

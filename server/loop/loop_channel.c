@@ -150,6 +150,7 @@ void channel_form_on_epoch(void *peer, const char *epoch, int64_t position)
     if (!f->attached)
         return;
     snprintf(f->channel->epoch, sizeof f->channel->epoch, "%s", epoch);
+    f->channel->numbered = false;
     f->position = position;
     f->epoch_seq = f->log.head;
     f->epoch_offset = position;
@@ -256,6 +257,9 @@ static void fail(struct subscription *s, enum crier_error error, const char *det
 static void take_answer(struct channel_form *f, const struct hub_subscribe *r)
 {
     memcpy(f->channel->epoch, r->ret_epoch, sizeof f->channel->epoch);
+    f->channel->shift = r->shift;
+    f->channel->by_broker = r->by_broker;
+    f->channel->numbered = r->numbered;
     if (r->fresh || !f->attached) {
         frame_log_reset(&f->log, r->position);
         f->serial = r->serial;
@@ -271,6 +275,7 @@ void channel_form_ask(struct channel_form *f, struct hub_subscribe *r)
 {
     struct loop *l = f->channel->loop;
     r->form = f->form;
+    r->block_form = r->items ? frame_form_items(f->form) : f->form;
     r->loop = l->index;
     r->peer = f;
     f->calls++;
@@ -320,7 +325,7 @@ static void on_subscribed(struct hub_call *call, void *owner)
         if (has_refused(r->block))
             session_close(session, CLOSE_INAPPROPRIATE, "inappropriate protocol");
         go_live(s, f->log.head, r->position, r);
-        if (r->block && !session->closing) {
+        if (r->block && !r->items && !session->closing) {
             session_send_block(session, r->block, s);
             r->block = NULL;
         }
@@ -340,6 +345,9 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
     r->conflate = q->conflate;
     r->at_head = q->skip;
     r->filter = s->filter ? s->filter->tags : NULL;
+    r->items = q->items;
+    r->shifted = q->shifted;
+    r->any_epoch = q->shifted && q->epoch && !*q->epoch;
     if (q->epoch) {
         r->has_position = true;
         r->offset = q->offset;
@@ -349,9 +357,50 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
         r->session = xstrdup(s->session->id);
         r->user = xstrdup(s->session->user);
         r->name = xstrdup(s->session->name);
+        r->conn_info = xstrdup(s->session->info);
+        r->chan_info = xstrdup(q->info);
     }
     s->state = SUBSCRIPTION_ATTACHING;
     channel_form_ask(f, r);
+}
+
+/* What the log has from `seq` on, for a wire that puts it into its reply. */
+static struct frame_block *items_from(const struct subscription *s, uint64_t seq)
+{
+    const struct channel_form *f = s->form;
+    struct channels_style style;
+    struct frame_builder items;
+    frame_builder_init(&items, frame_form_items(f->form), NULL);
+    for (frame_form_style(f->form, &style); seq < f->log.head; seq++) {
+        struct bytes item = channels_item_of_frame(&style, frame_log_between(&f->log, seq, seq + 1));
+        if (!item.data || !filter_wants_frame(s->filter, &f->log, seq))
+            continue; /* a notice, or not wanted */
+        buf_append_bytes(&items.bytes, item);
+        frame_builder_mark(&items, frame_log_offset_before(&f->log, seq + 1));
+    }
+    return frame_builder_finish(&items);
+}
+
+/* Presence is the hub's; so are keys that expire, and what was missed where the namespace promises no history. */
+static bool can_start_here(const struct subscription *s, const struct subscribe_request *q)
+{
+    const struct channel_form *f = s->form;
+    const struct config_namespace *ns = f->channel->ns;
+    if (!f->attached || f->detaching || ns->interval_ms || q->conflate || (namespace_keeps_presence(ns) && !s->joined) || ns->key_ttl_ms)
+        return false;
+    if (q->shifted && !f->channel->numbered)
+        return false;
+    return q->epoch || !(q->history || ns->keyed);
+}
+
+/* False when the log does not reach the position, or the namespace wants the hub to decide. */
+static bool find_position(const struct channel_form *f, const struct subscribe_request *q, int64_t offset, uint64_t *ret_seq)
+{
+    const struct loop_channel *c = f->channel;
+    const char *epoch = q->shifted && !*q->epoch ? c->epoch : q->epoch;
+    return channel_form_seek(f, epoch, offset, ret_seq) &&
+           (offset == f->position || (c->ns->history != 0 && !c->ns->keyed)) &&
+           f->log.head - *ret_seq <= (uint64_t)c->loop->engine->config->limits.recover;
 }
 
 /* The frame log itself answers what it reaches: nothing crosses to the hub when 10,000 clients come back at once. */
@@ -359,27 +408,28 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
 {
     struct channel_form *f = s->form;
     const struct loop_channel *c = f->channel;
-    struct hub_subscribe result = {.position = f->position, .has_position = q->epoch != NULL};
+    struct hub_subscribe result = {.position = f->position, .has_position = q->epoch != NULL, .shift = c->shift,
+                                   .numbered = c->numbered, .items = q->items};
+    int64_t offset = q->shifted ? q->offset - c->shift : q->offset;
     uint64_t cursor = f->log.head;
 
-    /* Presence is the hub's; so are keys that expire, and what was missed where the namespace promises no history. */
-    if (!f->attached || f->detaching || c->ns->interval_ms || q->conflate || (namespace_keeps_presence(c->ns) && !s->joined) ||
-        c->ns->key_ttl_ms || (q->epoch && c->ns->history == 0 && q->offset < f->position))
+    if (!can_start_here(s, q) || (q->epoch && !find_position(f, q, offset, &cursor)))
         return false;
     if (q->epoch) {
-        if (!channel_form_seek(f, q->epoch, q->offset, &cursor) || (c->ns->keyed && q->offset < f->position) ||
-            f->log.head - cursor > (uint64_t)c->loop->engine->config->limits.recover)
-            return false;
         result.recovered = true;
         result.publications = (uint32_t)(f->log.head - cursor);
         metric_add(M_RECOVERIES, 1);
-    } else if (q->history || c->ns->keyed) {
-        return false;
+    }
+    if (q->items && cursor < f->log.head) {
+        result.block = items_from(s, cursor);
+        cursor = f->log.head;
+        offset = f->position;
     }
     memcpy(result.ret_epoch, c->epoch, sizeof result.ret_epoch);
-    go_live(s, cursor, q->epoch ? q->offset : f->position, &result);
+    go_live(s, cursor, q->epoch ? offset : f->position, &result);
     if (cursor < f->log.head && !s->session->closing)
         session_flush(s->session);
+    frame_block_unref(result.block);
     return true;
 }
 

@@ -53,6 +53,9 @@ struct loop_channel {
     size_t name_len;
     const struct config_namespace *ns;
     char epoch[CHANNEL_EPOCH_SIZE];
+    int shift;     /* what the channels wire adds to offsets */
+    bool by_broker; /* offsets are those of one partition */
+    bool numbered; /* false: the hub has to be asked what `shift` and epoch are worth */
     struct channel_form *forms; /* those that were ever wanted */
     UT_hash_handle hh;
 };
@@ -93,6 +96,9 @@ struct subscribe_request {
     bool deltas;     /* where the namespace has them; not with a filter, which would break their chain */
     struct bytes filter; /* FilterNode; data NULL: none */
     enum channels_encoding filter_encoding;
+    bool shifted; /* `offset` is one of the channels wire */
+    const char *info; /* raw JSON for the presence, of this subscription only; NULL none */
+    bool items; /* what was missed comes as items for the wire's reply, not as frames */
 };
 
 struct poll_waiter {

@@ -179,6 +179,7 @@ void session_free(struct session *s)
     free(s->query);
     free(s->module_data);
     free(s->name);
+    free(s->info);
     free(s);
 }
 

@@ -69,6 +69,7 @@ struct session {
     size_t outbox_bytes;
     char *user;   /* "" anonymous */
     char *claims; /* JSON object; NULL none */
+    char *info;   /* raw JSON of the token, shown by presence and beside publications; NULL none */
     char *name;   /* shown by presence beside the user; NULL none */
     char *query;  /* of the request that opened it, raw; NULL none */
     struct viewer *viewers; /* its boxes in views */

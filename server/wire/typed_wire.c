@@ -10,6 +10,7 @@
 #include "proto/json_scan.h"
 #include "util/clock.h"
 #include "util/metrics.h"
+#include "wire/connect_hooks.h"
 #include "wire/schema.h"
 
 /* ---- before the upgrade ---- */
@@ -92,47 +93,6 @@ static bool authenticate(struct http_request *r, struct engine *engine, struct w
     return !o.reason && welcome;
 }
 
-static struct crier_bytes export_bytes(struct bytes b)
-{
-    return (struct crier_bytes){b.data, b.len};
-}
-
-static struct crier_bytes connect_header(const struct crier_connect *c, const char *name)
-{
-    return export_bytes(http_header_get(c->impl, name));
-}
-
-static bool connect_query_get(const struct crier_connect *c, const char *name, char *out, size_t size)
-{
-    CLEANUP_BUF value = BUF_INIT;
-    if (http_query_get(c->impl, name, &value) < 0 || value.len >= size)
-        return false;
-    if (value.len)
-        memcpy(out, value.data, value.len);
-    out[value.len] = 0;
-    return true;
-}
-
-static void run_connect_hooks(struct http_request *r, const struct modules *m, const struct auth_claims *claims,
-                              struct crier_connect_reply *reply)
-{
-    const struct crier_connect c = {
-        .path = export_bytes(http_path(r)),
-        .query = export_bytes(http_query(r)),
-        .subprotocols = export_bytes(http_header_get(r, "sec-websocket-protocol")),
-        .remote_address = export_bytes(http_remote_address(r)),
-        .user = claims->user,
-        .claims = claims->claims_json ? claims->claims_json : "{}",
-        .header = connect_header,
-        .query_get = connect_query_get,
-        .impl = r,
-    };
-    for (size_t i = 0; i < m->connect_count && reply->status == 101; i++) {
-        modules_enter(m->connect[i].module);
-        m->connect[i].fn.connect(&c, reply, m->connect[i].arg);
-    }
-}
-
 /* ?format= and ?codec= say in what form to talk to a client that only listens; the first message decides otherwise. */
 static enum crier_error choose_form(struct http_request *r, struct session *s)
 {
@@ -193,8 +153,7 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
         refuse(v, 401, "unauthorized");
         return;
     }
-    snprintf(reply.user, sizeof reply.user, "%s", claims.user);
-    run_connect_hooks(r, l->engine->modules, &claims, &reply);
+    connect_hooks_run(r, l->engine->modules, claims.user, claims.claims_json, &reply);
     if (reply.status != 101) {
         refuse(v, reply.status, reply.reason ? reply.reason : "refused");
         auth_claims_done(&claims);

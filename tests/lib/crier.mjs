@@ -6,6 +6,7 @@
 // With `t` (of node:test) everything is ended after the test, and the test fails when the server died by itself or a
 // sanitizer reported something. CRIER_BUILD is the build directory, CRIER_BIN another binary.
 import { spawn } from 'node:child_process';
+import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { mkdtempSync, mkdirSync, rmSync, writeFileSync, readFileSync } from 'node:fs';
@@ -189,6 +190,13 @@ export class Crier {
     } finally {
       if (this.ownsDirectory) rmSync(this.dir, { recursive: true, force: true });
     }
+  }
+
+  /** A token of these claims, signed with the secret of the harness (HS256). */
+  token(claims, { secret = SECRET } = {}) {
+    const part = (value) => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const body = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
+    return `${body}.${createHmac('sha256', secret).update(body).digest('base64url')}`;
   }
 
   /** HTTP on a connection of its own: {status, headers, text, json}. */

@@ -11,7 +11,7 @@
 
 #define FAKE_CAPS                                                                                                      \
     (BRIDGE_ORDERED | BRIDGE_REPLAYABLE | BRIDGE_ACKED | BRIDGE_KEYED | BRIDGE_PAUSABLE | BRIDGE_HEADERS |              \
-     BRIDGE_POSITIONED | BRIDGE_SHARED | BRIDGE_WILDCARDS | BRIDGE_TOMBSTONES)
+     BRIDGE_POSITIONED | BRIDGE_SHARED | BRIDGE_WILDCARDS | BRIDGE_TOMBSTONES | BRIDGE_FROM_ZERO)
 
 struct bridge_source_sub {
     struct bridge *bridge;
