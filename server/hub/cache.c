@@ -1,7 +1,7 @@
 #include "cache.h"
 
 bool cache_recover(const struct channel *c, const char *epoch, int64_t offset,
-                   bool (*fits)(const struct publication *p, void *arg), void *arg, struct publication **ret)
+                   bool (*fits)(const struct publication *p, const void *arg), const void *arg, struct publication **ret)
 {
     const struct history *h = &c->history;
     size_t i = h->count;

@@ -6,9 +6,9 @@
 #include <utlist.h>
 
 #include "hub/message_ids.h"
+#include "hub/publish_headers.h"
 #include "hub/publish_rules.h"
 #include "hub/source.h"
-#include "hub/tags.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 #include "util/template.h"
@@ -83,6 +83,13 @@ const char *publish_suppressed_name(enum publish_suppressed reason)
     return names[reason];
 }
 
+static unsigned shift_of(struct hub *hub, const struct hub_publish *p)
+{
+    const struct channel *c = hub_channel_find(hub, bytes_of(p->channel));
+    const struct source *s = c ? NULL : source_of_channel(hub, bytes_of(p->channel));
+    return c ? c->frame.shift : s && *p->epoch && !source_numbers_here(s);
+}
+
 static void finish(struct hub_publish *p, enum crier_error error, const char *detail)
 {
     p->error = error;
@@ -92,6 +99,7 @@ static void finish(struct hub_publish *p, enum crier_error error, const char *de
     else if (error != CRIER_OK)
         metric_add(M_PUBLISHES_FAILED, 1);
     if (p->pending_in) {
+        p->shift = shift_of(p->pending_in->hub, p);
         p->pending_in->pending--;
         metric_add(M_PUBLISHES_PENDING, -1);
     }
@@ -160,27 +168,6 @@ static enum crier_error error_of(enum bridge_outcome outcome)
     return errors[outcome];
 }
 
-/* The version counts from now on, so that an older one that comes while this one is under way is dropped. Those of keys
- * count when they have come back from the broker. */
-static void note_version(struct operation *op)
-{
-    const struct hub_publish *p = op->publish;
-    struct channel *c = p->version ? hub_channel_find(op->table->hub, bytes_of(p->channel)) : NULL;
-    if (!c || (c->ns->keyed && p->has_key))
-        return;
-    version_set(&op->before, c->version.number, bytes_of(c->version.epoch ? c->version.epoch : ""));
-    version_set(&c->version, p->version, bytes_of(p->version_epoch ? p->version_epoch : ""));
-}
-
-static void take_version_back(struct operation *op, struct bytes channel, uint64_t version)
-{
-    struct channel *c = version ? hub_channel_find(op->table->hub, channel) : NULL;
-    if (!c || c->version.number != version)
-        return;
-    version_done(&c->version);
-    version_set(&c->version, op->before.number, bytes_of(op->before.epoch ? op->before.epoch : ""));
-}
-
 static void on_published(struct bridge_publisher *publisher, const struct bridge_receipt *receipt)
 {
     struct operation *op = (struct operation *)publisher;
@@ -195,7 +182,7 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
         snprintf(result.epoch, sizeof result.epoch, "%s",
                  epoch_of(t->hub, bridge, buf_bytes(&op->topic), receipt->partition));
     if (error != CRIER_OK)
-        take_version_back(op, bytes_of(op->publish->channel), op->publish->version);
+        publish_give_version_back(t->hub, op->publish, &op->before);
     if (op->id) {
         if (error == CRIER_OK) {
             op->id->known = true;
@@ -209,40 +196,6 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
     buf_done(&op->topic);
     version_done(&op->before);
     free(op);
-}
-
-static void collect_headers(const struct hub_publish *p, struct header_list *out)
-{
-    CLEANUP_BUF version = BUF_INIT;
-    if (p->message_id)
-        header_list_add(out, BYTES_LIT(PUBLISH_ID_HEADER), bytes_of(p->message_id));
-    if (p->traceparent)
-        header_list_add(out, BYTES_LIT("traceparent"), bytes_of(p->traceparent));
-    if (p->info)
-        header_list_add(out, BYTES_LIT(INFO_HEADER), bytes_of(p->info));
-    if (p->delta)
-        header_list_add(out, BYTES_LIT(PUBLISH_DELTA_HEADER), BYTES_LIT("1"));
-    if (p->version) {
-        buf_printf(&version, "%llu%s%s", (unsigned long long)p->version, p->version_epoch ? " " : "",
-                   p->version_epoch ? p->version_epoch : "");
-        header_list_add(out, BYTES_LIT(PUBLISH_VERSION_HEADER), buf_bytes(&version));
-    }
-    if (p->tags)
-        tags_to_headers(out, bytes_of(p->tags));
-}
-
-void publish_read_version(struct bytes header, uint64_t *ret_version, struct bytes *ret_epoch)
-{
-    uint64_t number = 0;
-    size_t i = 0;
-    for (; i < header.len && i < 19 && header.data[i] >= '0' && header.data[i] <= '9'; i++)
-        number = number * 10 + (uint64_t)(header.data[i] - '0');
-    bool has_epoch = i + 1 < header.len && header.data[i] == ' ' && header.len - i - 1 <= VERSION_EPOCH_MAX;
-    if (number == 0 || (i < header.len && !has_epoch))
-        return;
-    *ret_version = number;
-    if (has_epoch)
-        *ret_epoch = (struct bytes){header.data + i + 1, header.len - i - 1};
 }
 
 static void publish_to_sink(struct publish_table *t, struct sink *sink, struct hub_publish *p)
@@ -266,7 +219,7 @@ static void publish_to_sink(struct publish_table *t, struct sink *sink, struct h
     op->table = t;
     op->sink = sink;
     op->publish = p;
-    note_version(op);
+    publish_take_version(t->hub, p, &op->before);
     if (p->message_id) {
         op->id = message_ids_begin(&t->ids, bytes_of(p->channel), bytes_of(p->message_id));
         LL_PREPEND2(op->id->waiters, p, next_waiter);
@@ -274,7 +227,7 @@ static void publish_to_sink(struct publish_table *t, struct sink *sink, struct h
     __attribute__((cleanup(header_list_done))) struct header_list list = {0};
     struct bridge_header headers[HEADERS_MAX];
     if (bridge_instance_can(sink->bridge, BRIDGE_HEADERS))
-        collect_headers(p, &list);
+        publish_write_headers(p, &list);
     const struct bridge_message m = {
         .topic = buf_bytes(&op->topic),
         .key = p->has_key ? buf_bytes(&p->key) : sink->key ? buf_bytes(&key) : BYTES_NULL,

@@ -8,9 +8,6 @@
 #include "hub/hub.h"
 #include "hub/sink.h"
 
-#define PUBLISH_ID_HEADER "crier-id"
-#define PUBLISH_DELTA_HEADER "crier-delta"     /* "1" */
-#define PUBLISH_VERSION_HEADER "crier-version" /* "7", "7 EPOCH" */
 #define VERSION_EPOCH_MAX 128
 
 /* Conditions of a publish on its key, in a keyed channel. */
@@ -76,7 +73,5 @@ void publish_table_sweep(struct publish_table *t, uint64_t now_ms);
 /* The source saw a record with this message id. */
 void publish_note_stored(struct hub *hub, const struct channel *c, struct bytes message_id, int32_t partition,
                          int64_t offset);
-/* Reads PUBLISH_VERSION_HEADER; leaves the outputs alone when it is none. `*ret_epoch` is a view of it. */
-void publish_read_version(struct bytes header, uint64_t *ret_version, struct bytes *ret_epoch);
 
 #endif

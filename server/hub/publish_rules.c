@@ -112,3 +112,26 @@ enum publish_suppressed publish_judge(const struct channel *c, const struct hub_
     bool removes_nothing = p->map && p->tombstone && !exists && !sink;
     return removes_nothing ? SUPPRESSED_KEY_NOT_FOUND : NOT_SUPPRESSED;
 }
+
+static struct bytes epoch_of(const struct version *v)
+{
+    return bytes_of(v->epoch ? v->epoch : "");
+}
+
+void publish_take_version(struct hub *hub, const struct hub_publish *p, struct version *ret_before)
+{
+    struct channel *c = p->version ? hub_channel_find(hub, bytes_of(p->channel)) : NULL;
+    if (!c || (c->ns->keyed && p->has_key))
+        return;
+    version_set(ret_before, c->version.number, epoch_of(&c->version));
+    version_set(&c->version, p->version, bytes_of(p->version_epoch ? p->version_epoch : ""));
+}
+
+void publish_give_version_back(struct hub *hub, const struct hub_publish *p, const struct version *before)
+{
+    struct channel *c = p->version ? hub_channel_find(hub, bytes_of(p->channel)) : NULL;
+    if (!c || c->version.number != p->version)
+        return;
+    version_done(&c->version);
+    version_set(&c->version, before->number, epoch_of(before));
+}

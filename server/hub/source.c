@@ -8,7 +8,7 @@
 #include "hub/dead_letter.h"
 #include "hub/headers.h"
 #include "hub/hub.h"
-#include "hub/publish.h"
+#include "hub/publish_headers.h"
 #include "hub/tags.h"
 #include "util/clock.h"
 #include "util/metrics.h"

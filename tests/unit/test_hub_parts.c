@@ -1,10 +1,12 @@
 /* What a publication says beside key and payload: tags, publisher, version, delta; and what presence tells of a client. */
+#include "hub/cache.h"
 #include "hub_harness.h"
 
 static const char config[] = "[server]\nlisten = \"127.0.0.1:0\"\nweb = \"\"\n"
                              "[[bridge]]\nname = \"b\"\ndriver = \"fake\"\nservers = \"x\"\n"
                              "[[namespace]]\nname = \"chat\"\nhistory = 10\n"
                              "[[namespace]]\nname = \"here\"\nhistory = 10\npresence = true\n"
+                             "[[namespace]]\nname = \"none\"\nhistory = 0\n"
                              "[[namespace]]\nname = \"map\"\nhistory = 10\nkeyed = true\n"
                              "[[source]]\nbridge = \"b\"\ntopic = \"chat\"\nchannel = \"chat:{key}\"\nfrom = \"earliest\"\n"
                              "tags = { line = \"{header.line}\" }\n"
@@ -37,6 +39,7 @@ struct detail {
     enum crier_error error;
     enum publish_suppressed suppressed;
     int64_t offset;
+    unsigned shift;
     char epoch[CHANNEL_EPOCH_SIZE];
 };
 
@@ -45,7 +48,7 @@ static void on_detail(struct hub_call *call, void *owner)
     struct hub_publish *p = (struct hub_publish *)call;
     struct detail *d = p->arg;
     (void)owner;
-    *d = (struct detail){true, p->error, p->suppressed, p->offset, ""};
+    *d = (struct detail){true, p->error, p->suppressed, p->offset, p->shift, ""};
     memcpy(d->epoch, p->epoch, sizeof d->epoch);
     hub_publish_free(p);
 }
@@ -95,6 +98,7 @@ static void what_a_publisher_says_travels_as_headers(void **state)
     fake_stored(broker, 0, 0, 4);
     turn();
     assert_int_equal(d.error, CRIER_OK);
+    assert_int_equal(d.shift, 1); /* 4 of the log is 5 on the channels wire */
 }
 
 static void give(const struct bridge_header *headers, size_t count)
@@ -205,6 +209,7 @@ static void what_skips_the_history_is_sent_and_has_no_position(void **state)
     assert_int_equal(find("here:a")->top, 1);
     post(prepare(&d, "here:a", "2"));
     assert_int_equal(d.offset, 2);
+    assert_int_equal(d.shift, 0);
     listener_done(&l);
     answer_done(&a);
 }
@@ -267,6 +272,43 @@ static void versions_in_the_log_count_after_a_restart(void **state)
     assert_int_equal(d.offset, 5);
 }
 
+static bool has_tag(const struct publication *p, const void *arg)
+{
+    const char *tag = arg;
+    return bytes_eq_str(publication_tags(p), tag);
+}
+
+/* Rows of the table of cache mode: two publications, the newest without the tag. */
+static void cache_recovery_gives_the_newest_wherever_the_client_was(void **state)
+{
+    struct detail d;
+    struct publication *p;
+    (void)state;
+    post(prepare(&d, "none:a", "1"));
+    assert_false(cache_recover(find("none:a"), d.epoch, 0, NULL, NULL, &p));
+    struct hub_publish *first = prepare(&d, "here:a", "1");
+    first->tags = xstrdup("{\"k\":\"v\"}");
+    post(first);
+    post(prepare(&d, "here:a", "2"));
+    const struct channel *c = find("here:a");
+    const struct {
+        const char *epoch;
+        int64_t offset;
+        const char *tag;
+        int64_t expected; /* 0: nothing */
+    } cases[] = {
+        {d.epoch, 0, NULL, 2}, {d.epoch, 1, NULL, 2},  {d.epoch, 2, NULL, 0},           {d.epoch, 9, NULL, 2},
+        {"other", 2, NULL, 2}, {"", 0, NULL, 2},       {d.epoch, 0, "{\"k\":\"v\"}", 1}, {d.epoch, 1, "{\"k\":\"v\"}", 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        p = NULL;
+        assert_true(cache_recover(c, cases[i].epoch, cases[i].offset, cases[i].tag ? has_tag : NULL, cases[i].tag, &p));
+        if ((p ? p->offset : 0) != cases[i].expected)
+            fail_msg("case %zu: %lld", i, p ? (long long)p->offset : 0);
+    }
+    assert_false(cache_recover(c, "", 0, has_tag, "{}", &p));
+}
+
 static void on_query(struct hub_call *call, void *owner)
 {
     struct hub_query *q = (struct hub_query *)call;
@@ -326,6 +368,7 @@ int main(void)
         TEST(an_older_version_is_dropped_and_answered_with_the_top),
         TEST(a_version_under_way_counts_until_it_is_not_stored),
         TEST(versions_in_the_log_count_after_a_restart),
+        TEST(cache_recovery_gives_the_newest_wherever_the_client_was),
         TEST(presence_tells_what_tokens_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
