@@ -86,8 +86,10 @@ const char *publish_suppressed_name(enum publish_suppressed reason)
 static unsigned shift_of(struct hub *hub, const struct hub_publish *p)
 {
     const struct channel *c = hub_channel_find(hub, bytes_of(p->channel));
-    const struct source *s = c ? NULL : source_of_channel(hub, bytes_of(p->channel));
-    return c ? c->frame.shift : s && *p->epoch && !source_numbers_here(s);
+    if (c && c->numbering != NUMBERED_NOT_YET)
+        return c->frame.shift;
+    const struct source *s = source_of_channel(hub, bytes_of(p->channel));
+    return s && *p->epoch && !source_numbers_here(s);
 }
 
 static void finish(struct hub_publish *p, enum crier_error error, const char *detail)
