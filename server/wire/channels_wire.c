@@ -408,5 +408,8 @@ const struct wire_ops channels_wire_ops = {
     .reply_stored = on_reply_stored,
     .closing = on_closing,
     .wake = channels_wake,
+    .server_subscribe = channels_server_subscribe,
+    .refresh = channels_refresh,
+    .secret = channels_secret,
     .free = on_free,
 };
