@@ -79,6 +79,26 @@ const char *const city_roads[] = {
 
 const size_t city_road_count = sizeof city_roads / sizeof *city_roads;
 
+const char *const city_bridges[] = {
+    "ruoholahti lauttasaari koivusaari hanasaari keilaniemi otsolahti tapiola",
+    "lauttasaari vattuniemi",
+    "meilahti munkkiniemi kuusisaarentie kuusisaari lehtisaari keilaniemi otaniemi maari laajalahti",
+    "munkkivuori tarvo laajalahti",
+    "sornainen kalasatama kulosaari herttoniemi laajasalontie laajasalo tullisaari jollas",
+    "laajasalo kruunuvuorenranta",
+    "rautatientori hakaniemi sornainen arabia koskela viikki latokartano herttoniemi",
+    "toolontori kallio",
+    "itakeskus puotila rastila vuosaari",
+    "hietalahti lansiterminaali ruoholahti lapinlahti",
+    "hietalahti ruoholahti",
+    "katajanokka kauppatori olympiaterminaali eira hietalahti",
+    "westend matinkyla finnoo kaitaa soukka espoonlahti kivenlahti",
+    "kaitaa espoonlahti",
+    "elielinaukio toolontori meilahti",
+};
+
+const size_t city_bridge_count = sizeof city_bridges / sizeof *city_bridges;
+
 const struct city_line city_lines[] = {
     {HFP_BUS, "14", "1014", {18, 12}, "eira hietalahti kamppi toolontori meilahti munkkivuori pitajanmaki"},
     {HFP_BUS, "20", "1020", {18}, "eira erottaja kamppi lauttasaari vattuniemi"},
@@ -202,15 +222,26 @@ const struct city_line city_lines[] = {
      "E",
      "3002E",
      {90},
-     "helsinki pasila huopalahti leppavaara kilo kera kauniainen tuomarila espoo kauklahti"},
-    {HFP_TRAIN, "U", "3002U", {90}, "helsinki pasila leppavaara kauniainen espoo kauklahti masala kirkkonummi"},
+     "helsinki pasila -ilmala huopalahti -pitajanmaki -makkyla leppavaara kilo kera kauniainen "
+     "tuomarila espoo kauklahti"},
+    {HFP_TRAIN,
+     "U",
+     "3002U",
+     {90},
+     "helsinki pasila -ilmala -huopalahti -pitajanmaki -makkyla leppavaara -kilo -kera kauniainen "
+     "-tuomarila espoo kauklahti masala kirkkonummi"},
     {HFP_TRAIN,
      "K",
      "3001K",
      {90},
      "helsinki pasila kapyla oulunkyla pukinmaki malmi tapanila puistola tikkurila hiekkaharju "
      "koivukyla rekola korso savio kerava"},
-    {HFP_TRAIN, "R", "3001R", {90}, "helsinki pasila tikkurila kerava ainola jarvenpaa"},
+    {HFP_TRAIN,
+     "R",
+     "3001R",
+     {90},
+     "helsinki pasila -kapyla -oulunkyla -pukinmaki -malmi -tapanila -puistola tikkurila -hiekkaharju "
+     "-koivukyla -rekola -korso -savio kerava ainola jarvenpaa"},
     {HFP_FERRY,
      "19",
      "1019",

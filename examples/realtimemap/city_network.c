@@ -19,13 +19,17 @@ const struct city_mode city_modes[HFP_MODE_OTHER] = {
     [HFP_FERRY] = {0.1, 0.1, 0.3, 6, 0, 0, 240, 420, 0, 5, false, false, true},
 };
 
+struct streets {
+    struct {
+        size_t a, b;
+    } list[STREETS_MAX];
+    size_t count;
+};
+
 /* The streets as a graph. */
 struct builder {
     struct city_point points[PLACES_MAX];
-    struct {
-        size_t a, b;
-    } streets[STREETS_MAX];
-    size_t street_count;
+    struct streets streets, bridges;
     char *error;
     size_t error_size;
 };
@@ -33,8 +37,13 @@ struct builder {
 /* A way from corner to corner, as places. */
 struct way {
     size_t places[CORNERS_MAX];
+    bool stops[CORNERS_MAX];
     size_t count;
 };
+
+/* Between two places further apart than that there are three streets, and lines spread over them. */
+#define PARALLEL_METRES 700
+#define PARALLEL_BOW    0.11
 
 static size_t find_place(const char *key, size_t len)
 {
@@ -58,17 +67,15 @@ static bool next_place(struct builder *b, const char **list, size_t *ret)
     return *ret != NOWHERE;
 }
 
-static bool read_streets(struct builder *b)
+static bool read_streets(struct builder *b, const char *const *lists, size_t count, struct streets *ret)
 {
-    for (size_t i = 0; i < city_place_count; i++)
-        b->points[i] = city_point_of(city_places[i].latitude, city_places[i].longitude);
-    for (size_t i = 0; i < city_road_count; i++) {
-        const char *list = city_roads[i];
+    for (size_t i = 0; i < count; i++) {
+        const char *list = lists[i];
         size_t from = NOWHERE, to = NOWHERE;
-        while (next_place(b, &list, &to) && b->street_count < STREETS_MAX) {
+        while (next_place(b, &list, &to) && ret->count < STREETS_MAX) {
             if (from != NOWHERE) {
-                b->streets[b->street_count].a = from;
-                b->streets[b->street_count++].b = to;
+                ret->list[ret->count].a = from;
+                ret->list[ret->count++].b = to;
             }
             from = to;
         }
@@ -76,6 +83,14 @@ static bool read_streets(struct builder *b)
             return false;
     }
     return true;
+}
+
+static bool has_street(const struct streets *s, size_t from, size_t to)
+{
+    for (size_t i = 0; i < s->count; i++)
+        if ((s->list[i].a == from && s->list[i].b == to) || (s->list[i].a == to && s->list[i].b == from))
+            return true;
+    return false;
 }
 
 /* Shortest ways from one place to all others (Dijkstra); `before` is the place from which each one is reached. */
@@ -95,8 +110,8 @@ static void find_ways(const struct builder *b, size_t from, size_t before[PLACES
         if (at == NOWHERE)
             return;
         done[at] = true;
-        for (size_t i = 0; i < b->street_count; i++) {
-            size_t p = b->streets[i].a, q = b->streets[i].b, next = p == at ? q : q == at ? p : NOWHERE;
+        for (size_t i = 0; i < b->streets.count; i++) {
+            size_t p = b->streets.list[i].a, q = b->streets.list[i].b, next = p == at ? q : q == at ? p : NOWHERE;
             double d = next == NOWHERE ? INFINITY : distance[at] + city_point_distance(b->points[at], b->points[next]);
             if (next != NOWHERE && d < distance[next]) {
                 distance[next] = d;
@@ -106,12 +121,13 @@ static void find_ways(const struct builder *b, size_t from, size_t before[PLACES
     }
 }
 
-static bool add_place(struct builder *b, struct way *w, size_t place)
+static bool add_place(struct builder *b, struct way *w, size_t place, bool stops)
 {
     if (w->count == CORNERS_MAX) {
         snprintf(b->error, b->error_size, "a way has more than %d places", CORNERS_MAX);
         return false;
     }
+    w->stops[w->count] = stops && city_places[place].name;
     w->places[w->count++] = place;
     return true;
 }
@@ -128,9 +144,18 @@ static bool extend(struct builder *b, struct way *w, size_t to)
         back[n++] = p;
     }
     while (n > 0)
-        if (!add_place(b, w, back[--n]))
+        if (!add_place(b, w, back[--n], true))
             return false;
     return true;
+}
+
+/* Takes the minus in front of a place. */
+static bool passes(const char **list)
+{
+    *list += strspn(*list, " ");
+    bool minus = **list == '-';
+    *list += minus;
+    return minus;
 }
 
 static bool find_line(struct builder *b, const struct city_line *line, struct way *w)
@@ -138,9 +163,9 @@ static bool find_line(struct builder *b, const struct city_line *line, struct wa
     const char *list = line->way;
     size_t place = NOWHERE;
     *w = (struct way){0};
-    while (next_place(b, &list, &place)) {
+    for (bool stops = !passes(&list); next_place(b, &list, &place); stops = !passes(&list)) {
         bool streets = city_modes[line->mode].streets && w->count > 0;
-        if (!(streets ? extend(b, w, place) : add_place(b, w, place)))
+        if (!(streets ? extend(b, w, place) : add_place(b, w, place, stops)))
             return false;
     }
     if (place == NOWHERE || w->count < 2) {
@@ -151,23 +176,46 @@ static bool find_line(struct builder *b, const struct city_line *line, struct wa
     return true;
 }
 
+/* Which of the parallel streets a line takes: 0 the middle one. */
+static int street_of(const struct builder *b, const struct city_line *line, size_t from, size_t to)
+{
+    size_t low = from < to ? from : to, high = from < to ? to : from;
+    bool bus = line->mode == HFP_BUS || line->mode == HFP_UBUS;
+    if (!bus || city_point_distance(b->points[from], b->points[to]) < PARALLEL_METRES ||
+        has_street(&b->bridges, from, to))
+        return 0;
+    return (int)(((size_t)(line - city_lines) + low * 3 + high) % 3);
+}
+
+static double bow_of(const struct builder *b, const struct city_line *line, size_t from, size_t to)
+{
+    static const double bows[] = {0.02, PARALLEL_BOW, -PARALLEL_BOW};
+    return city_modes[line->mode].streets && !has_street(&b->bridges, from, to) ? bows[street_of(b, line, from, to)]
+                                                                                : 0;
+}
+
+static int place_stop(const struct city_route *r, size_t place)
+{
+    return 1000000 + (int)place * 100 + r->direction + 2 * (int)r->line->mode;
+}
+
 /* Stops of one street: at its end, where that is a place with a name, and evenly between. Numbers are those of the
  * street, so that each line that runs here finds the same ones. */
-static void add_stops(struct city_route *r, size_t from, size_t to, double start, double end)
+static void add_stops(const struct builder *b, struct city_route *r, const struct way *w, size_t i, double start,
+                      double end)
 {
     const struct city_mode *mode = &city_modes[r->line->mode];
-    size_t low = from < to ? from : to, high = from < to ? to : from;
+    size_t from = w->places[i - 1], to = w->places[i], low = from < to ? from : to, high = from < to ? to : from;
     size_t pieces = mode->stop_metres > 0 ? (size_t)fmax(1, round((end - start) / mode->stop_metres)) : 1;
-    int first = 1000000 + (int)(low * 7919 + high * 104729) % 40000 * 100 + (r->line->mode == HFP_TRAM ? 50 : 0);
-    for (size_t i = 1; i <= pieces; i++) {
-        bool corner = i == pieces;
-        if (corner && !city_places[to].name)
-            continue;
-        int k = (int)(from < to ? i : pieces - i) % 24;
-        r->stops[r->stop_count++] = (struct city_stop){
-            start + (end - start) * (double)i / (double)pieces,
-            corner ? 1000000 + (int)to * 100 + r->direction + 2 * (int)r->line->mode : first + k * 2 + (from < to)};
+    int street = street_of(b, r->line, from, to);
+    int first = 2000000 + (int)((low * 7919 + high * 104729 + (size_t)street * 13) % 70000) * 100;
+    for (size_t k = 1; k < pieces; k++) {
+        int number = (int)(from < to ? k : pieces - k) % 24 * 4 + (r->line->mode == HFP_TRAM ? 2 : 0) + (from < to);
+        r->stops[r->stop_count++] =
+            (struct city_stop){start + (end - start) * (double)k / (double)pieces, first + number};
     }
+    if (w->stops[i])
+        r->stops[r->stop_count++] = (struct city_stop){end, place_stop(r, to)};
 }
 
 static size_t stops_bound(const struct city_route *r, const struct way *w)
@@ -181,26 +229,27 @@ static void build_route(const struct builder *b, const struct city_line *line, i
 {
     const struct city_mode *mode = &city_modes[line->mode];
     struct city_point corners[CORNERS_MAX];
-    double at[CORNERS_MAX];
-    for (size_t i = 0; i < w->count; i++)
+    double at[CORNERS_MAX], bows[CORNERS_MAX];
+    for (size_t i = 0; i < w->count; i++) {
         corners[i] = b->points[w->places[i]];
+        bows[i] = i + 1 < w->count ? bow_of(b, line, w->places[i], w->places[i + 1]) : 0;
+    }
     *r = (struct city_route){.line = line, .direction = direction, .number = 100 + (int)(line - city_lines) * 7};
     r->headsign = city_places[w->places[w->count - 1]].name;
     const struct city_path_options options = {mode->limit, mode->lateral, mode->brake, mode->bend_metres};
-    city_path_init(&r->path, corners, w->count, &options, at);
+    city_path_init(&r->path, corners, bows, w->count, &options, at);
     r->stops = xcalloc(stops_bound(r, w), sizeof *r->stops);
-    r->stops[r->stop_count++] =
-        (struct city_stop){0, 1000000 + (int)w->places[0] * 100 + direction + 2 * (int)line->mode};
+    r->stops[r->stop_count++] = (struct city_stop){0, place_stop(r, w->places[0])};
     for (size_t i = 1; i < w->count; i++)
-        add_stops(r, w->places[i - 1], w->places[i], at[i - 1], at[i]);
+        add_stops(b, r, w, i, at[i - 1], at[i]);
 }
 
 static void reverse(struct way *w)
 {
-    for (size_t i = 0; i < w->count / 2; i++) {
-        size_t p = w->places[i];
-        w->places[i] = w->places[w->count - 1 - i];
-        w->places[w->count - 1 - i] = p;
+    const struct way there = *w;
+    for (size_t i = 0; i < w->count; i++) {
+        w->places[i] = there.places[w->count - 1 - i];
+        w->stops[i] = there.stops[w->count - 1 - i];
     }
 }
 
@@ -214,7 +263,10 @@ struct city_network *city_network_new(char *error, size_t error_size)
     struct builder b = {.error = error, .error_size = error_size};
     __attribute__((cleanup(network_done))) struct city_network *n = xcalloc(1, sizeof *n);
     n->routes = xcalloc(city_line_count * 2, sizeof *n->routes);
-    if (!read_streets(&b))
+    for (size_t i = 0; i < city_place_count; i++)
+        b.points[i] = city_point_of(city_places[i].latitude, city_places[i].longitude);
+    if (!read_streets(&b, city_roads, city_road_count, &b.streets) ||
+        !read_streets(&b, city_bridges, city_bridge_count, &b.bridges))
         return NULL;
     for (size_t i = 0; i < city_line_count; i++) {
         struct way w;

@@ -55,19 +55,22 @@ static double noise(struct city_point p, size_t k)
     return (s - floor(s)) * 2 - 1;
 }
 
-/* From a up to b, without b: points to one or the other side, so that no street is a ruler. Both directions of a street
- * agree because the noise is taken at its southern end. */
-static void add_street(struct points *p, struct city_point a, struct city_point b, double bend)
+/* From a up to b, without b: a bow, and points to one or the other side, so that no street is a ruler. Both directions
+ * of a street agree because all is reckoned from its southern end. */
+static void add_street(struct points *p, struct city_point a, struct city_point b, double bow, double bend)
 {
     double length = city_point_distance(a, b);
     size_t pieces = bend > 0 ? (size_t)(length / bend) + 1 : 1;
     bool reversed = b.y < a.y;
     struct city_point south = reversed ? b : a, north = reversed ? a : b;
+    double skew = 1 + 0.45 * noise(south, 1001), depth = bow * (1 + 0.4 * noise(north, bow > 0 ? 1002 : 1003));
     add(p, a);
     for (size_t i = 1; i < pieces; i++) {
         size_t k = reversed ? pieces - i : i;
-        double aside = noise(south, k) * BEND_SHARE * length / (double)pieces;
-        struct city_point m = between(south, north, (double)k / (double)pieces);
+        double share = (double)k / (double)pieces, along = pow(share, skew);
+        double aside =
+            noise(south, k) * BEND_SHARE * length / (double)pieces + depth * length * 4 * along * (1 - along);
+        struct city_point m = between(south, north, share);
         add(p, (struct city_point){m.x - (north.y - south.y) / length * aside,
                                    m.y + (north.x - south.x) / length * aside});
     }
@@ -108,27 +111,14 @@ static void set_limits(struct city_path *p, const struct city_path_options *o)
     }
 }
 
-/* Metres to the point of the path that is nearest to each corner; they come in order. */
-static void find_corners(const struct city_path *p, const struct city_point *corners, size_t count, double *ret_at)
-{
-    size_t from = 0;
-    for (size_t c = 0; c < count; c++) {
-        size_t best = from;
-        for (size_t i = from; i < p->count && p->at[i] - p->at[from] < 30000; i++)
-            if (city_point_distance(p->points[i], corners[c]) < city_point_distance(p->points[best], corners[c]))
-                best = i;
-        ret_at[c] = p->at[best];
-        from = best;
-    }
-    ret_at[count - 1] = p->length;
-}
-
-void city_path_init(struct city_path *p, const struct city_point *corners, size_t count,
+void city_path_init(struct city_path *p, const struct city_point *corners, const double *bows, size_t count,
                     const struct city_path_options *options, double *ret_at)
 {
     struct points points = {0};
-    for (size_t i = 0; i + 1 < count; i++)
-        add_street(&points, corners[i], corners[i + 1], options->bend);
+    for (size_t i = 0; i + 1 < count; i++) {
+        ret_at[i] = (double)points.count;
+        add_street(&points, corners[i], corners[i + 1], bows[i], options->bend);
+    }
     add(&points, corners[count - 1]);
     for (int i = 0; i < ROUNDS; i++)
         cut_corners(&points);
@@ -139,7 +129,10 @@ void city_path_init(struct city_path *p, const struct city_point *corners, size_
         p->at[i] = p->at[i - 1] + city_point_distance(p->points[i - 1], p->points[i]);
     p->length = p->at[p->count - 1];
     set_limits(p, options);
-    find_corners(p, corners, count, ret_at);
+    /* Each round moves point k to 2k: the corners' numbers are known. */
+    for (size_t i = 0; i + 1 < count; i++)
+        ret_at[i] = p->at[(size_t)ret_at[i] << ROUNDS];
+    ret_at[count - 1] = p->length;
 }
 
 void city_path_done(struct city_path *p)

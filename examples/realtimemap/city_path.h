@@ -30,9 +30,11 @@ struct city_point city_point_of(double latitude, double longitude);
 void city_point_degrees(struct city_point p, double *ret_latitude, double *ret_longitude);
 double city_point_distance(struct city_point a, struct city_point b);
 
-/* A line through `corners` (at least two), with rounded corners. The same two corners always give the same street, in
- * both directions. `ret_at` gets the metres from the start to each corner. */
-void city_path_init(struct city_path *p, const struct city_point *corners, size_t count,
+/* A line through `corners` (at least two), with rounded corners. The same two corners and bow always give the same
+ * street, in both directions. `bows` has one number for each two neighbours: how far the street leaves the straight
+ * line, as a share of its length, to the west when it runs north. `ret_at` gets the metres from the start to each
+ * corner. */
+void city_path_init(struct city_path *p, const struct city_point *corners, const double *bows, size_t count,
                     const struct city_path_options *options, double *ret_at);
 void city_path_done(struct city_path *p);
 

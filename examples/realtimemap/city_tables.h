@@ -16,13 +16,18 @@ struct city_line {
     enum hfp_mode mode;
     const char *line, *route;
     unsigned operators[2]; /* they own the vehicles; 0: none */
-    const char *way;       /* keys of places from one end to the other; streets in between are found */
+    /* Keys of places from one end to the other; streets in between are found. One with a minus in front is passed
+     * without a stop. */
+    const char *way;
 };
 
 extern const struct city_place city_places[];
 extern const size_t city_place_count;
 extern const char *const city_roads[]; /* keys of places, a street between each two neighbours */
 extern const size_t city_road_count;
+/* Streets among them that have no others beside them: bridges, and what runs along the shore. */
+extern const char *const city_bridges[];
+extern const size_t city_bridge_count;
 extern const struct city_line city_lines[];
 extern const size_t city_line_count;
 
