@@ -16,7 +16,7 @@
 #include "hub/bridge_instance.h"
 #include "loop/engine.h"
 #include "session/modules.h"
-#include "wire/channels_wire.h"
+#include "wire/channels_stream.h"
 #include "wire/schema.h"
 #include "wire/typed_wire.h"
 
@@ -49,10 +49,12 @@ static void raise_fd_limit(void)
 
 static void collect_routes(struct engine *e)
 {
-    const size_t count = api_route_count + e->modules->route_count;
+    const size_t count = api_route_count + channels_route_count + e->modules->route_count;
     e->routes = xcalloc(count, sizeof *e->routes);
     for (size_t i = 0; i < api_route_count; i++)
         e->routes[e->route_count++] = api_routes[i];
+    for (size_t i = 0; i < channels_route_count; i++)
+        e->routes[e->route_count++] = channels_routes[i];
     for (size_t i = 0; i < e->modules->route_count; i++) {
         struct module_route *r = &e->modules->routes[i];
         e->routes[e->route_count++] = (struct http_route){
@@ -60,6 +62,7 @@ static void collect_routes(struct engine *e)
     }
     e->endpoints[e->endpoint_count++] = &typed_ws_ops;
     e->endpoints[e->endpoint_count++] = &channels_ws_ops;
+    e->endpoints[e->endpoint_count++] = &channels_uni_ws_ops;
 }
 
 static size_t loop_count_of(const struct config *config)

@@ -329,8 +329,6 @@ void session_close(struct session *s, int code, const char *reason)
     if (s->closing)
         return;
     drop_outbox(s);
-    if (s->wire->closing && session_can_send(s))
-        s->wire->closing(s, code, reason);
     s->closing = true;
     ws_close(s->conn, code, reason);
 }

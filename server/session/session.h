@@ -32,8 +32,6 @@ struct wire_ops {
     void (*reply_error)(struct session *s, struct bytes id, enum crier_error error, const char *message);
     void (*reply_ok)(struct session *s, struct bytes id);
     void (*reply_stored)(struct session *s, struct bytes id, int32_t partition, int64_t offset, const char *epoch);
-    /* The server is about to close the connection: last words; may be NULL. */
-    void (*closing)(struct session *s, int code, const char *reason);
     /* The time that session_wake_in() was given is over; may be NULL. */
     void (*wake)(struct session *s, uint64_t now_ms);
     /* An order of the server API to subscribe (session/dispatch.h); NULL: session_subscribe(). */

@@ -218,25 +218,6 @@ void channels_receive_held(struct session *s)
         channels_receive(s, buf_bytes(&held));
 }
 
-void channels_receive_uni(struct session *s, struct bytes connect_request)
-{
-    struct channels_decoder decoder = {
-        .encoding = CHANNELS_JSON, .depth_limit = (unsigned)s->loop->engine->config->limits.json_depth + 1};
-    struct channels_command command;
-    CLEANUP_BUF text = BUF_INIT;
-
-    buf_append_str(&text, "{\"id\":1,\"connect\":");
-    buf_append_bytes(&text, connect_request.len ? connect_request : BYTES_LIT("{}"));
-    buf_append_str(&text, "}");
-    struct bytes rest = buf_bytes(&text);
-    if (channels_client(s)->state == CHANNELS_NEW && channels_decode(&decoder, &rest, &command) == 1 && rest.len == 0 &&
-        command.method == CHANNELS_CONNECT)
-        channels_handle_connect(s, command.id, &command.connect);
-    else
-        bad_request(s);
-    channels_decoder_done(&decoder);
-}
-
 /* ---- the WebSocket endpoint ---- */
 
 static bool offers(struct http_request *r, const char *name)
@@ -277,7 +258,7 @@ static void on_message(struct ws_conn *conn, bool text, struct bytes message)
 }
 
 /* Over the rate: what asks for an answer gets the error. */
-static void on_limited(struct ws_conn *conn, bool text, struct bytes message)
+void channels_limited(struct ws_conn *conn, bool text, struct bytes message)
 {
     struct session *s = ws_user(conn);
     struct channels_decoder decoder = {.encoding = channels_client(s)->style.encoding, .depth_limit = 32};
@@ -304,7 +285,7 @@ const struct ws_ops channels_ws_ops = {
     .upgrade = on_upgrade,
     .open = on_open,
     .message = on_message,
-    .limited = on_limited,
+    .limited = channels_limited,
     .writable = on_writable,
     .closed = on_closed,
 };
@@ -378,18 +359,6 @@ static void on_reply_stored(struct session *s, struct bytes id, int32_t partitio
     reply_rpc(s, id, buf_bytes(&data));
 }
 
-/* A stream has no close frame: the reason goes ahead of its end. */
-static void on_closing(struct session *s, int code, const char *reason)
-{
-    const struct channels_client *c = channels_client(s);
-    struct channels_out out;
-    if (c->style.transport == CHANNELS_WEBSOCKET && !c->style.uni)
-        return;
-    channels_out_begin(s, &out);
-    channels_push_disconnect(&out.bytes, &c->style, (uint32_t)code, bytes_of(reason));
-    channels_out_send(s, &out);
-}
-
 /* The protocol has no gap notice: a client that must not miss anything is told to come back with its position. */
 static void on_gap(struct session *s, struct bytes channel, int64_t first, int64_t last)
 {
@@ -406,10 +375,6 @@ const struct wire_ops channels_wire_ops = {
     .reply_error = on_reply_error,
     .reply_ok = on_reply_ok,
     .reply_stored = on_reply_stored,
-    .closing = on_closing,
     .wake = channels_wake,
-    .server_subscribe = channels_server_subscribe,
-    .refresh = channels_refresh,
-    .secret = channels_secret,
     .free = on_free,
 };

@@ -18,6 +18,7 @@ enum {
     CHANNELS_CLOSE_SUBSCRIPTION_EXPIRED = 3006,
     CHANNELS_CLOSE_INSUFFICIENT_STATE = 3010,
     CHANNELS_CLOSE_NO_PONG = 3012,
+    CHANNELS_CLOSE_TOO_MANY = 3013,
     CHANNELS_CLOSE_INVALID_TOKEN = 3500,
     CHANNELS_CLOSE_BAD_REQUEST = 3501,
     CHANNELS_CLOSE_STALE = 3502,
@@ -33,7 +34,8 @@ enum {
     CHANNELS_UNSUBSCRIBED_EXPIRED = 2501,
 };
 
-#define CHANNELS_SECRET_SIZE     33
+#define CHANNELS_SECRET_SIZE     49
+#define CHANNELS_REFRESH_GRACE_S 25 /* after an expiry a client has this long to bring a new token */
 
 /* What the wire knows of a subscription, from the request to its end. */
 struct channels_subscription {
@@ -82,14 +84,14 @@ extern const struct wire_ops channels_wire_ops;
 /* Runs the modules' connect hooks on the request; NULL with the refusal in `v`. `conn` is set by the caller. */
 struct session *channels_session_new(struct loop *l, const struct channels_style *style, struct http_request *r,
                                      struct ws_verdict *v);
-/* The connection is there: deadlines begin. */
+/* The connection is there (s->conn): deadlines begin. */
 void channels_opened(struct session *s);
 /* One message of the client: commands in the session's encoding. */
 void channels_receive(struct session *s, struct bytes commands);
 /* What was held is looked at now. */
 void channels_receive_held(struct session *s);
-/* A unidirectional client's ConnectRequest; an empty one is allowed. */
-void channels_receive_uni(struct session *s, struct bytes connect_request);
+/* ws_ops.limited of all transports. */
+void channels_limited(struct ws_conn *conn, bool text, struct bytes message);
 /* After the connection is gone: runs the disconnect hooks and frees. */
 void channels_closed(struct session *s, int code);
 
@@ -97,15 +99,6 @@ static inline struct channels_client *channels_client(const struct session *s)
 {
     return s->wire_state;
 }
-
-/* After an expiry a client has this long to bring a new token. */
-int64_t channels_grace_s(const struct session *s);
-
-/* ---- orders of the server API: channels_orders.c ---- */
-
-void channels_server_subscribe(struct session *s, const struct dispatch *d);
-void channels_refresh(struct session *s, int64_t expire_at_s, struct bytes info);
-const char *channels_secret(const struct session *s);
 
 /* ---- writing: channels_wire.c ---- */
 

@@ -6,8 +6,8 @@
 
 static atomic_int opened, closed_count, last_code, writable_count, message_count, limited_count, refused_count;
 static struct ws_conn *last_conn;
-static struct http_request *waiting;
-static int verdict_status;
+static _Atomic(struct http_request *) waiting;
+static atomic_int verdict_status;
 static bool close_in_message;
 
 static void on_upgrade(struct http_request *r, struct ws_verdict *v)
