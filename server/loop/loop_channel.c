@@ -211,7 +211,14 @@ static void leave(const struct channel_form *f, const char *session)
     hub_leave_post(f->channel->loop->engine->hub, channel_form_name(f), session);
 }
 
-static void go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
+static void subscription_free(struct subscription *s)
+{
+    filter_unref(&s->form->filters, s->filter);
+    free(s);
+}
+
+/* False when the wire ended it in answer to the news. */
+static bool go_live(struct subscription *s, uint64_t cursor, int64_t position, const struct hub_subscribe *result)
 {
     /* A restart that could not go on where the client was is news for it: what follows is a new beginning. */
     bool quiet = s->quiet && result->recovered;
@@ -225,16 +232,16 @@ static void go_live(struct subscription *s, uint64_t cursor, int64_t position, c
     s->based = s->deltas && (s->form->channel->ns->keyed || result->block);
     s->quiet = s->skipping = false;
     place(s);
+    s->announcing = true;
     if (!quiet)
         s->session->wire->subscribed(s->session, s, result);
     else if (skipped)
         s->session->wire->gap(s->session, channel_form_name(s->form), first_lost, position);
-}
-
-static void subscription_free(struct subscription *s)
-{
-    filter_unref(&s->form->filters, s->filter);
-    free(s);
+    s->announcing = false;
+    bool ended = s->ended;
+    if (ended)
+        subscription_free(s);
+    return !ended;
 }
 
 static void fail(struct subscription *s, enum crier_error error, const char *detail)
@@ -324,12 +331,12 @@ static void on_subscribed(struct hub_call *call, void *owner)
         struct session *session = s->session;
         if (has_refused(r->block))
             session_close(session, CLOSE_INAPPROPRIATE, "inappropriate protocol");
-        go_live(s, f->log.head, r->position, r);
-        if (r->block && !r->items && !session->closing) {
+        bool live = go_live(s, f->log.head, r->position, r);
+        if (live && r->block && !r->items && !session->closing) {
             session_send_block(session, r->block, s);
             r->block = NULL;
         }
-        if (f->form != form_of(s) && !session->closing)
+        if (live && f->form != form_of(s) && !session->closing)
             subscription_change_form(s, session->form); /* the client's first message came meanwhile */
     }
     hub_subscribe_free(r);
@@ -426,9 +433,9 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
         offset = f->position;
     }
     memcpy(result.ret_epoch, c->epoch, sizeof result.ret_epoch);
-    go_live(s, cursor, q->epoch ? offset : f->position, &result);
-    if (cursor < f->log.head && !s->session->closing)
-        session_flush(s->session);
+    struct session *session = s->session;
+    if (go_live(s, cursor, q->epoch ? offset : f->position, &result) && cursor < f->log.head && !session->closing)
+        session_flush(session);
     frame_block_unref(result.block);
     return true;
 }
@@ -512,7 +519,9 @@ void subscription_end(struct subscription *s)
         return;
     }
     displace(s);
-    subscription_free(s);
+    s->ended = true;
+    if (!s->announcing)
+        subscription_free(s);
 }
 
 void subscription_restart(struct subscription *s, struct channel_form *f, enum restart how)

@@ -73,6 +73,8 @@ struct subscription {
     size_t index;       /* in form->subscriptions */
     enum subscription_state state;
     bool quiet;         /* the client already knows of this subscription */
+    bool announcing;    /* its wire is being told that it is live */
+    bool ended;         /* while that went on: freed afterwards */
     bool cancelled;     /* unsubscribed while attaching: `session` is NULL, `session_key` says whose it was */
     bool joined;        /* is in the channel's presence */
     bool join_leave;    /* wants to hear of others' */

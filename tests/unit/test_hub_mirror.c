@@ -134,7 +134,7 @@ static void a_key_that_was_lost_comes_back(void **state)
 static void too_many_channels_cost_the_mirror_not_the_subscription(void **state)
 {
     struct outcome o;
-    char name[16];
+    char name[24];
     (void)state;
     for (int i = 0; i < 19; i++) {
         snprintf(name, sizeof name, "chat:%d", i);
