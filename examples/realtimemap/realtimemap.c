@@ -86,6 +86,7 @@ __attribute__((destructor)) static void map_done(void)
     fleet_free(map.fleet);
     tracks_free(map.tracks);
     geofences_free(map.zones);
+    free(map.settings.organizations);
 }
 
 CRIER_MODULE(map_init)

@@ -19,7 +19,7 @@ struct map_settings {
     const char *channel;          /* of the vehicles */
     const char *geofence_prefix;  /* the organization's id follows */
     const char *counts_channel;
-    const char *organizations;    /* file with the zones */
+    char *organizations;          /* file with the zones; NULL: those that ship */
     const char *attribution;
     bool simulated;
     int64_t tracks;               /* cells */

@@ -187,11 +187,33 @@ static void on_tick(void *arg)
     counts_flush(m->ingest->counts, tell_count, m);
 }
 
+static void write_metrics(struct crier_out *out, void *arg)
+{
+    static const char *const outcomes[FLEET_OUTCOMES] = {"outcome=\"changed\"", "outcome=\"repeated\"",
+                                                         "outcome=\"late\"", "outcome=\"unplaced\"",
+                                                         "outcome=\"full\""};
+    struct map *m = arg;
+    struct fleet_totals t;
+    size_t cells, ways;
+    fleet_totals(m->fleet, &t);
+    tracks_totals(m->tracks, &cells, &ways);
+    crier_metric(out, "crier_map_vehicles", "gauge", "Vehicles known to the bus map.", NULL, (int64_t)t.vehicles);
+    crier_metric(out, "crier_map_points", "gauge", "Positions kept for trails and replay.", NULL, (int64_t)t.points);
+    crier_metric(out, "crier_map_track_cells", "gauge", "Cells of the network that vehicles drive.", NULL,
+                 (int64_t)cells);
+    crier_metric(out, "crier_map_track_ways", "gauge", "Ways between those cells.", NULL, (int64_t)ways);
+    for (int i = 0; i < FLEET_OUTCOMES; i++)
+        crier_metric(out, "crier_map_messages_total", "counter",
+                     i ? NULL : "Messages of the feed, by what became of them; bad ones are dead letters.", outcomes[i],
+                     (int64_t)t.outcomes[i]);
+}
+
 int map_ingest_register(struct map *m)
 {
     m->ingest = xcalloc(1, sizeof *m->ingest);
     m->ingest->counts = counts_new();
     crier_every(m->crier, TICK_MS, on_tick, m);
+    crier_on_metrics(m->crier, write_metrics, m);
     return crier_transform(m->crier, "hfp", transform, m);
 }
 

@@ -44,7 +44,6 @@ static const struct {
     {"channel", "vehicles:all", AT(channel)},
     {"geofence_prefix", "geofence:", AT(geofence_prefix)},
     {"counts_channel", "counts:fleet", AT(counts_channel)},
-    {"organizations", NULL, AT(organizations)},
     {"attribution", "", AT(attribution)},
 };
 
@@ -92,5 +91,6 @@ int map_options_read(struct crier *c, struct map_settings *ret)
         const char *text = crier_module_option(c, texts[i].key);
         *(const char **)((char *)ret + texts[i].offset) = text ? text : texts[i].preset;
     }
+    ret->organizations = crier_module_path(c, "organizations");
     return r < 0 ? r : read_flag(c, "simulated", &ret->simulated);
 }

@@ -6,6 +6,7 @@
 #include "hub/bridge_instance.h"
 #include "hub/history_call.h"
 #include "hub/relay.h"
+#include "hub/transform.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 
@@ -237,6 +238,7 @@ static enum crier_error query_metrics(struct hub *hub, struct hub_query *q)
 {
     render_bridges(hub, &q->json);
     relays_render(hub, &q->json);
+    transforms_render(&q->json);
     render_namespaces(hub, &q->json);
     render_channels(hub, &q->json);
     return CRIER_OK;

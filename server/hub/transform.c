@@ -13,11 +13,18 @@ struct ticker {
     void *arg;
 };
 
+struct collector {
+    void (*fn)(struct buf *out, void *arg);
+    void *arg;
+};
+
 static struct {
     struct transform *transforms;
     size_t transform_count;
     struct ticker *tickers;
     size_t ticker_count;
+    struct collector *collectors;
+    size_t collector_count;
 } registered;
 
 int transform_register(const struct transform *t)
@@ -57,12 +64,26 @@ void transforms_tick(uint64_t now_ms)
     }
 }
 
+void transform_on_metrics(void (*fn)(struct buf *out, void *arg), void *arg)
+{
+    registered.collectors =
+        xrealloc(registered.collectors, (registered.collector_count + 1) * sizeof *registered.collectors);
+    registered.collectors[registered.collector_count++] = (struct collector){fn, arg};
+}
+
+void transforms_render(struct buf *out)
+{
+    for (size_t i = 0; i < registered.collector_count; i++)
+        registered.collectors[i].fn(out, registered.collectors[i].arg);
+}
+
 void transforms_done(void)
 {
     for (size_t i = 0; i < registered.transform_count; i++)
         free(registered.transforms[i].name);
     free(registered.transforms);
     free(registered.tickers);
+    free(registered.collectors);
     memset(&registered, 0, sizeof registered);
 }
 

@@ -1,4 +1,4 @@
-/* Transforms: code of a module that decides what a source's record becomes, and clocks that run beside it.
+/* Transforms: code of a module that decides what a source's record becomes, and clocks and metrics beside it.
  *
  * Registered on the main thread before the hub is made, constant from then on; run on the hub thread only. Views given
  * to a transform are valid during its call, views that it gives until its next call. */
@@ -44,6 +44,9 @@ const struct transform *transform_find(const char *name);
 /* Calls `fn` on the hub thread every `period_ms`, as exactly as the hub's sweep comes (200 ms). */
 void transform_every(uint64_t period_ms, void (*fn)(void *arg), void *arg);
 void transforms_tick(uint64_t now_ms);
+/* Calls `fn` on the hub thread when /metrics is read; it appends lines. */
+void transform_on_metrics(void (*fn)(struct buf *out, void *arg), void *arg);
+void transforms_render(struct buf *out);
 /* Forgets all of them. */
 void transforms_done(void);
 

@@ -96,6 +96,35 @@ void crier_every(struct crier *c, unsigned period_ms, void (*fn)(void *arg), voi
     m->tickers[m->ticker_count++] = t;
 }
 
+/* ---- metrics ---- */
+
+static void run_collector(struct buf *out, void *arg)
+{
+    const struct module_collector *m = arg;
+    modules_enter(m->module);
+    m->fn((struct crier_out *)out, m->arg);
+}
+
+void crier_on_metrics(struct crier *c, crier_metrics_fn fn, void *arg)
+{
+    struct modules *m = c->engine->modules;
+    struct module_collector *collector = xmalloc(sizeof *collector);
+    *collector = (struct module_collector){c, fn, arg};
+    transform_on_metrics(run_collector, collector);
+    m->collectors = xrealloc(m->collectors, (m->collector_count + 1) * sizeof *m->collectors);
+    m->collectors[m->collector_count++] = collector;
+}
+
+void crier_metric(struct crier_out *out, const char *name, const char *type, const char *help, const char *labels,
+                  int64_t value)
+{
+    struct buf *text = (struct buf *)out;
+    if (help)
+        buf_printf(text, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+    buf_printf(text, "%s%s%s%s %lld\n", name, labels ? "{" : "", labels ? labels : "", labels ? "}" : "",
+               (long long)value);
+}
+
 bool crier_keep(struct crier *c, const struct crier_publication *p)
 {
     const struct keep k = {
@@ -110,6 +139,9 @@ void module_transforms_done(struct modules *m)
         free(m->transforms[i]);
     for (size_t i = 0; i < m->ticker_count; i++)
         free(m->tickers[i]);
+    for (size_t i = 0; i < m->collector_count; i++)
+        free(m->collectors[i]);
     free(m->transforms);
     free(m->tickers);
+    free(m->collectors);
 }

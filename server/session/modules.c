@@ -90,6 +90,16 @@ const char *crier_module_option(struct crier *c, const char *key)
     return NULL;
 }
 
+char *crier_module_path(struct crier *c, const char *key)
+{
+    const char *value = crier_module_option(c, key);
+    CLEANUP_BUF path = BUF_INIT;
+    if (!value || *value == '/')
+        return xstrdup(value);
+    buf_printf(&path, "%s/%s", c->engine->config->dir, value);
+    return bytes_dup(buf_bytes(&path));
+}
+
 void crier_module_fail(struct crier *c, const char *format, ...)
 {
     va_list args;

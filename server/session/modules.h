@@ -59,6 +59,12 @@ struct module_ticker {
     void *arg;
 };
 
+struct module_collector {
+    struct crier *module;
+    crier_metrics_fn fn;
+    void *arg;
+};
+
 struct module_route {
     struct crier *module;
     char *method, *pattern;
@@ -76,7 +82,8 @@ struct modules {
     size_t connect_count, open_count, disconnect_count;
     struct module_transform **transforms;
     struct module_ticker **tickers;
-    size_t transform_count, ticker_count;
+    struct module_collector **collectors;
+    size_t transform_count, ticker_count, collector_count;
     struct crier_view *views;
     struct module_route *routes;
     size_t route_count;

@@ -124,8 +124,18 @@ CRIER_EXPORT void crier_every(struct crier *c, unsigned period_ms, void (*fn)(vo
 struct crier_publication;
 CRIER_EXPORT bool crier_keep(struct crier *c, const struct crier_publication *p);
 
+/* The module's own lines in /metrics, written on the hub thread when it is read. `help` NULL: another value of the metric
+ * before it; `labels` as between the braces, NULL none. */
+struct crier_out;
+typedef void (*crier_metrics_fn)(struct crier_out *out, void *arg);
+CRIER_EXPORT void crier_on_metrics(struct crier *c, crier_metrics_fn fn, void *arg);
+CRIER_EXPORT void crier_metric(struct crier_out *out, const char *name, const char *type, const char *help,
+                               const char *labels, int64_t value);
+
 /* Key of the module's own [[module]] table, as text; NULL when not given. */
 CRIER_EXPORT const char *crier_module_option(struct crier *c, const char *key);
+/* The same for the path of a file, relative to the folder of config.toml; free() it. */
+CRIER_EXPORT char *crier_module_path(struct crier *c, const char *key);
 /* Reports why the module cannot start; names the line of its [[module]] table. */
 CRIER_EXPORT void crier_module_fail(struct crier *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
