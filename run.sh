@@ -5,25 +5,39 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 
 usage() {
     cat <<TEXT
-usage: ./run.sh [--build] [ARGUMENT]...
+usage: ./run.sh [--build] [--no-simulator] [ARGUMENT]...
 
 Installs the Debian packages that are missing, builds crier into build/ and starts it in the foreground with config.toml.
 
-  --build   install and build only
-  --help    this text
+  --build          install and build only
+  --no-simulator   the bus map at /map/ stays empty until something else feeds it
+  --help           this text
+
+With config.toml a simulator of buses, trams and trains runs beside the server and ends with it.
 
 Everything else goes to 'crier run': -c FILE, -s KEY=VALUE, --ready-file FILE. Ctrl-C ends the server.
 TEXT
 }
 
 build_only=false
+simulator=true
 config=("-c" "$root/config.toml")
 arguments=()
+ready=
+previous=
 for argument in "$@"; do
+    if [ "$previous" = --ready-file ]; then
+        ready=$argument previous=
+        continue
+    fi
+    previous=$argument
     case $argument in
+        --ready-file) ;;
         --build) build_only=true ;;
+        --no-simulator) simulator=false ;;
         --help | -h) usage; exit 0 ;;
-        -c | --config | -c?* | --config=*) config=(); arguments+=("$argument") ;;
+        -c | --config | -c?* | --config=*) config=(); simulator=false; arguments+=("$argument") ;;
+        --ready-file=*) ready=${argument#*=} ;;
         *) arguments+=("$argument") ;;
     esac
 done
@@ -51,5 +65,29 @@ if $build_only; then
     echo "ready: ./run.sh starts it, or build/crier run"
     exit 0
 fi
-echo "starting crier; open the address it prints in a browser, in two windows to chat with yourself. Ctrl-C ends it."
-exec "$root/build/crier" run "${config[@]}" "${arguments[@]}"
+
+# The simulator publishes with the key of the server API, which is made once.
+new_api_key() {
+    [ -s "$root/data/api.key" ] || (umask 077 && head -c 24 /dev/urandom | base64 >"$root/data/api.key")
+}
+
+# Waits until the server, whose process this shell becomes, says where it listens; then runs as its child.
+simulate() {
+    until [ -s "$ready" ]; do
+        kill -0 $$ 2>/dev/null || exit 0
+        sleep 0.1
+    done
+    exec "$root/build/crier-hfp" simulate --vehicles 600 --to "$(sed 's/.* at //' "$ready")" \
+        --api-key-file "$root/data/api.key" --with-parent
+}
+
+[ -n "$ready" ] || ready=$root/data/ready
+mkdir -p "$root/data"
+rm -f "$ready"
+if $simulator && [ -x "$root/build/crier-hfp" ]; then
+    new_api_key
+    config+=("-s" "auth.api_key_file=$root/data/api.key")
+    simulate &
+fi
+echo "starting crier; open the address it prints in a browser, in two windows to chat with yourself; the bus map is at /map/. Ctrl-C ends it."
+exec "$root/build/crier" run "${config[@]}" --ready-file "$ready" "${arguments[@]}"

@@ -844,7 +844,7 @@ static void test_shipped_file_is_sound_with_everything_on(void **state)
         buf_printf(&all, "%s\n", line + disabled);
     }
     struct config *c = load_sound(all.data, NULL);
-    assert_int_equal(c->bridge_count, 3);
+    assert_int_equal(c->bridge_count, 4);
     assert_int_equal(c->relay_count, 1);
     config_free(c);
 }
