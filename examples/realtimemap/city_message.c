@@ -106,7 +106,8 @@ static void write_topic(struct city_writer *w, const struct city_vehicle *v, enu
     buf_printf(topic, "/%s/%d/%s/%02d:%02d/", r->line->route, r->direction, r->headsign, start.tm_hour, start.tm_min);
     write_next_stop(v, topic);
     uint64_t rest = hash((struct bytes){topic->data + head, topic->len - head}) + upcoming;
-    write_place(w, rest, v->nofix_s == 0, (int32_t)(latitude * 1e5), (int32_t)(longitude * 1e5), topic);
+    write_place(w, rest, v->nofix_s == 0, (int32_t)lround(latitude * 1e6) / 10, (int32_t)lround(longitude * 1e6) / 10,
+                topic);
 }
 
 /* ---- payload ---- */

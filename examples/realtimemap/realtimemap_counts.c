@@ -26,8 +26,7 @@ void counts_free(struct counts *c)
     struct count *n, *next;
     if (!c)
         return;
-    HASH_ITER(hh, c->by_key, n, next)
-    {
+    HASH_ITER (hh, c->by_key, n, next) {
         HASH_DEL(c->by_key, n);
         free(n);
     }
@@ -74,8 +73,7 @@ void counts_move(struct counts *c, const struct fleet_vehicle *was, const struct
 void counts_flush(struct counts *c, void (*fn)(const char *key, size_t vehicles, void *arg), void *arg)
 {
     struct count *n, *next;
-    HASH_ITER(hh, c->by_key, n, next)
-    {
+    HASH_ITER (hh, c->by_key, n, next) {
         if (n->vehicles != n->told)
             fn(n->key, n->vehicles, arg);
         n->told = n->vehicles;

@@ -320,8 +320,7 @@ void fleet_expire(struct fleet *f, int64_t before_ms, void (*on_gone)(const stru
 {
     pthread_mutex_lock(&f->lock);
     struct entry *e, *next;
-    HASH_ITER(hh, f->by_key, e, next)
-    {
+    HASH_ITER (hh, f->by_key, e, next) {
         if (e->v.heard_ms >= before_ms)
             continue;
         if (e->v.placed)

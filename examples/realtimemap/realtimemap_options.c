@@ -13,7 +13,10 @@ struct number {
 };
 
 #define AT(member) offsetof(struct map_settings, member)
-#define TYPE(key, member, preset) {key, preset, 0, 4294967039, AT(member), false}
+#define TYPE(key, member, preset)                                                                                      \
+    {                                                                                                                  \
+        key, preset, 0, 4294967039, AT(member), false                                                                  \
+    }
 #define MINUTE 60000
 
 static const struct number numbers[] = {

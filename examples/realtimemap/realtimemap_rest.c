@@ -85,8 +85,9 @@ static void write_feature(struct buf *out, const struct fleet_vehicle *v)
     buf_append_json_string(out, bytes_of(v->headsign));
     buf_append_str(out, ",\"next_stop\":");
     buf_append_json_string(out, bytes_of(v->next_stop));
-    buf_printf(out, ",\"timestamp\":%lld,\"heading\":%u,\"speed\":%g,\"delay\":%d,\"occupancy\":%u,\"doors_open\":%s,"
-                    "\"fix\":%s,\"simulated\":%s}}",
+    buf_printf(out,
+               ",\"timestamp\":%lld,\"heading\":%u,\"speed\":%g,\"delay\":%d,\"occupancy\":%u,\"doors_open\":%s,"
+               "\"fix\":%s,\"simulated\":%s}}",
                (long long)v->time_ms, v->at.heading, v->at.speed_cms / 100.0, v->delay_s, v->occupancy,
                v->at.doors_open ? "true" : "false", v->flags & FLEET_NO_FIX ? "false" : "true",
                v->flags & FLEET_SIMULATED ? "true" : "false");

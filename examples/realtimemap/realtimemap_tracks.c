@@ -7,13 +7,13 @@
 #include <stdlib.h>
 #include <uthash.h>
 
-#define CELL_LATITUDE_E6 270 /* 30 m */
+#define CELL_LATITUDE_E6  270 /* 30 m */
 #define CELL_LONGITUDE_E6 540
-#define WAYS_MAX 6           /* out of one cell */
-#define GAP_MS 10000         /* longer between two positions: what lies between is not known */
-#define JUMP_M 400
-#define MEAN_OF 200          /* positions; later ones weigh as the 200th */
-#define COPY_CHUNK 512
+#define WAYS_MAX          6     /* out of one cell */
+#define GAP_MS            10000 /* longer between two positions: what lies between is not known */
+#define JUMP_M            400
+#define MEAN_OF           200 /* positions; later ones weigh as the 200th */
+#define COPY_CHUNK        512
 
 struct cell_id {
     int32_t y, x;

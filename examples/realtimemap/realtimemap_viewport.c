@@ -58,8 +58,12 @@ static bool read_vehicle(struct crier_bytes payload, struct fleet_vehicle *v)
         .flags = m->flags,
         .delay_s = m->delay,
         .time_ms = m->time_ms,
-        .at = {.time_ms = m->time_ms, .latitude_e6 = m->lat, .longitude_e6 = m->lon, .heading = (uint16_t)m->heading,
-               .speed_cms = (uint16_t)m->speed, .doors_open = m->flags & FLEET_DOORS_OPEN},
+        .at = {.time_ms = m->time_ms,
+               .latitude_e6 = m->lat,
+               .longitude_e6 = m->lon,
+               .heading = (uint16_t)m->heading,
+               .speed_cms = (uint16_t)m->speed,
+               .doors_open = m->flags & FLEET_DOORS_OPEN},
     };
     copy_text(v->key, sizeof v->key, m->id);
     copy_text(v->operator_id, sizeof v->operator_id, m->id);
@@ -242,9 +246,7 @@ static bool add_list(json_t *nodes, json_t *root, const char *list, const char *
         return true;
     if (!json_is_array(values))
         return false;
-    json_array_foreach(values, i, value)
-        if (!json_is_string(value))
-            return false;
+    json_array_foreach(values, i, value) if (!json_is_string(value)) return false;
     json_array_append_new(nodes, json_pack("{s:s,s:s,s:O}", "key", tag, "cmp", "in", "vals", values));
     return true;
 }
@@ -311,16 +313,36 @@ int map_viewport_register(struct map *m)
     const struct map_settings *s = &m->settings;
     const uint32_t positions = (uint32_t)s->type_positions, vehicles = (uint32_t)s->type_vehicles;
     const struct crier_view_form forms[VIEW_FORMS] = {
-        [POSITIONS_JSON] = {.type = positions, .left_type = (uint32_t)s->type_left, .codec = CRIER_JSON,
-                            .separator = ",", .item = position_item, .left = json_left, .begin = begin_array,
-                            .end = end_array, .left_begin = begin_left, .left_end = end_object},
-        [POSITIONS_PROTOBUF] = {.type = positions, .left_type = (uint32_t)s->type_left, .codec = CRIER_PROTOBUF,
-                                .separator = "", .item = position_field, .left = left_field,
+        [POSITIONS_JSON] = {.type = positions,
+                            .left_type = (uint32_t)s->type_left,
+                            .codec = CRIER_JSON,
+                            .separator = ",",
+                            .item = position_item,
+                            .left = json_left,
+                            .begin = begin_array,
+                            .end = end_array,
+                            .left_begin = begin_left,
+                            .left_end = end_object},
+        [POSITIONS_PROTOBUF] = {.type = positions,
+                                .left_type = (uint32_t)s->type_left,
+                                .codec = CRIER_PROTOBUF,
+                                .separator = "",
+                                .item = position_field,
+                                .left = left_field,
                                 .left_begin = begin_left_fields},
-        [VEHICLES_PROTOBUF] = {.type = vehicles, .codec = CRIER_PROTOBUF, .separator = "", .item = protobuf_item,
-                               .left = protobuf_left, .begin = begin_protobuf},
-        [VEHICLES_JSON] = {.type = vehicles, .codec = CRIER_JSON, .separator = ",", .item = json_item,
-                           .left = json_left, .begin = begin_json, .left_begin = between_json,
+        [VEHICLES_PROTOBUF] = {.type = vehicles,
+                               .codec = CRIER_PROTOBUF,
+                               .separator = "",
+                               .item = protobuf_item,
+                               .left = protobuf_left,
+                               .begin = begin_protobuf},
+        [VEHICLES_JSON] = {.type = vehicles,
+                           .codec = CRIER_JSON,
+                           .separator = ",",
+                           .item = json_item,
+                           .left = json_left,
+                           .begin = begin_json,
+                           .left_begin = between_json,
                            .left_end = end_object},
     };
     const struct crier_view_options options = {
