@@ -4,8 +4,10 @@
 #include <stdlib.h>
 
 #include "api/commands.h"
+#include "hub/map.h"
 #include "hub/publish.h"
 #include "hub/tags.h"
+#include "loop/engine.h"
 #include "proto/json_scan.h"
 
 /* ---- what a publish is asked to be ---- */
@@ -240,11 +242,12 @@ void command_run_broadcast(struct command *c)
 
 /* ---- keys of maps ---- */
 
-static void write_change(const struct hub_publish *p, struct buf *out)
+static void write_change(const struct config *config, const struct hub_publish *p, struct buf *out)
 {
+    const struct config_namespace *ns = config_namespace_of(config, bytes_of(p->channel));
     const char *suppressed = publish_suppressed_name(p->suppressed);
     buf_append_str(out, "{");
-    if (p->offset >= 0)
+    if (p->offset >= 0 && ns && map_is_streamed(ns))
         buf_printf(out, "\"offset\":%lld,", (long long)p->offset);
     buf_printf(out, "\"epoch\":\"%s\"", p->epoch);
     if (suppressed)
@@ -261,7 +264,7 @@ static void on_changed(struct hub_call *call, void *owner)
     (void)owner;
 
     memcpy(detail, p->detail, sizeof detail);
-    write_change(p, &c->result);
+    write_change(c->loop->engine->config, p, &c->result);
     hub_publish_free(p);
     command_finish(c, error, detail);
 }

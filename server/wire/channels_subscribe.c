@@ -73,9 +73,11 @@ static void ask(struct session *s, struct channels_subscription *sub, const stru
 {
     CLEANUP_BUF epoch = BUF_INIT;
     const struct config_namespace *ns = config_namespace_of(s->loop->engine->config, bytes_of(sub->channel));
+    /* By the server API, which speaks of the broker's offsets; its push has no room for what was missed. */
+    bool pushed = sub->server_side && channels_client(s)->state == CHANNELS_CONNECTED;
     struct subscribe_request q = {.channel = bytes_of(sub->channel),
-                                  .items = true,
-                                  .shifted = true,
+                                  .items = !pushed,
+                                  .shifted = !pushed,
                                   .info = sub->info,
                                   .join_leave = sub->join_leave || (ns && ns->push_join_leave),
                                   .deltas = sub->delta,
