@@ -159,6 +159,8 @@ static const char *read_farewell(struct bytes params, struct texts *t, struct di
         return "disconnect is {code, reason}";
     if (how.data && (!param_int(how, "code", &code) || !param_text(how, "reason", &t->reason)))
         return "disconnect is {code, reason}";
+    if (!code) /* client libraries send what is not set as 0 */
+        code = CLOSE_FORCE;
     if (code < 3000 || code > 4999)
         return "disconnect.code is 3000 to 4999";
     d->code = (int)code;

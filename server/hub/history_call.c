@@ -40,9 +40,11 @@ static void answer(struct channel *c, struct hub_history *h, struct publication 
 {
     struct frame_builder builder;
     frame_builder_init(&builder, h->form, &c->frame);
+    builder.filter = h->filter;
     for (size_t i = 0; i < count; i++)
         frame_builder_add(&builder, items[i]);
     h->block = frame_builder_finish(&builder);
+    h->last = count ? items[count - 1]->offset : h->since_offset;
     h->position = channel_position(c);
     h->shift = c->frame.shift;
     h->unnumbered = namespace_is_map(c->ns) && !map_is_streamed(c->ns);

@@ -20,6 +20,7 @@ struct hub_history {
     bool shifted;         /* since_offset is one of the channels wire (or of the server API): 0 is from the beginning, and
                              refused with `reverse` */
     bool map;             /* the stream of a map: 107 for other channels */
+    const struct tag_filter *filter; /* leaves items out of the page, which may be empty then; NULL none. Lives until `done` */
     /* out */
     enum crier_error error; /* 102; 107; 108: no history; 112: other epoch, lost, or ahead of the channel */
     const char *detail;     /* static; NULL: the table's text */
@@ -27,6 +28,7 @@ struct hub_history {
     int64_t position; /* of the channel */
     int shift;        /* what the channels wire adds to offsets */
     bool more;        /* the page ended by `limit`: there are further ones */
+    int64_t last;     /* offset of the last one of the page, whatever the filter made of it; without any, since_offset */
     bool unnumbered;  /* ephemeral map: clients are told no offsets */
     struct frame_block *block; /* NULL: no items */
     void *arg, *arg2; /* the caller's */

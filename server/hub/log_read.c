@@ -160,7 +160,7 @@ static void turn_round(struct log_read *r)
 static void add_memory(struct log_read *r)
 {
     const struct history *h = &r->channel->history;
-    for (size_t i = history_after(h, r->reached); i < h->count && !is_full(r); i++)
+    for (size_t i = history_missed(h, r->reached); i < h->count && !is_full(r); i++)
         add(r, history_get(h, i));
 }
 

@@ -55,7 +55,7 @@ static bool is_full(const struct page *page)
 static bool add_entry(struct publication *p, void *arg)
 {
     struct page *page = arg;
-    if (changed_since(page->read, p))
+    if (changed_since(page->read, p) || !filter_wants(page->read->filter, p))
         return true;
     if (is_full(page)) {
         page->read->more = true;

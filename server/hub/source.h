@@ -65,7 +65,8 @@ struct source *source_of_channel(struct hub *hub, struct bytes channel);
 bool source_numbers_here(const struct source *s);
 /* The partition that a channel without records is tied to: the one of the client's epoch, or the only one; else NULL. */
 struct partition *source_partition_for(struct source *s, const char *epoch);
-/* Gives a channel that has none its numbering, as soon as that is known: `epoch` is the one that a client named. */
+/* A channel without records is tied to its partition as soon as that is known; `s` is its source, NULL for none, `epoch`
+ * the one that a client named. Nothing happens to one that is numbered. */
 void source_find_numbering(struct channel *c, struct source *s, const char *epoch);
 /* Maps one record as the live path does. Returns 0 and a new reference, -ENOENT when the record is not for `channel`. */
 int source_map_for(struct source *s, const struct bridge_record *r, struct bytes channel, struct publication **ret);

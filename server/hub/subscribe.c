@@ -152,16 +152,6 @@ static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subs
         subscribe_answer_newest(c, s);
 }
 
-/* A channel without records is tied to its partition as soon as that is known. */
-static void find_numbering(struct channel *c, struct source *source, const char *epoch)
-{
-    struct partition *p = source ? source_partition_for(source, epoch) : NULL;
-    if (p)
-        channel_number_by(c, p);
-    else if (!source || source_numbers_here(source))
-        channel_number_here(c);
-}
-
 static void run_subscribe(struct hub *hub, struct hub_call *call)
 {
     struct hub_subscribe *s = (struct hub_subscribe *)call;
@@ -180,8 +170,7 @@ static void run_subscribe(struct hub *hub, struct hub_call *call)
         hub_call_finish(call);
         return;
     }
-    if (c->numbering == NUMBERED_NOT_YET)
-        find_numbering(c, source, s->epoch);
+    source_find_numbering(c, source, s->epoch);
     if (s->shifted)
         s->offset -= c->frame.shift;
     s->shifted = false;

@@ -16,6 +16,7 @@ struct hub_subscribe {
     unsigned loop;
     void *peer;          /* for struct hub_loop.on_block */
     bool has_position;
+    bool deltas;         /* of items: against the one before */
     bool at_head;        /* nothing of before: from the newest on */
     const struct tag_filter *filter; /* of what comes before the live frames; NULL everything. Lives until `done` */
     bool any_epoch;      /* the client has learnt none: its offset is of whatever numbering there is */

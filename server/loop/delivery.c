@@ -104,12 +104,19 @@ static struct bytes wanted_run(struct subscription *s, size_t limit, uint64_t *r
     if (first == end)
         return (struct bytes){"", 0};
     struct bytes run = frame_log_slice(log, first, limit, ret_next);
-    if (s->deltas && !s->based)
+    if (s->deltas && !s->based && !s->form->channel->ns->keyed)
         end = first + 1; /* a full one, then deltas */
     if (*ret_next <= end)
         return run;
     *ret_next = end;
     return frame_log_between(log, first, end);
+}
+
+/* Deltas of keyed channels are against the newest of each key: one frame does not do there. */
+static bool is_base(const struct subscription *s)
+{
+    return s->deltas && !s->form->channel->ns->keyed &&
+           !(frame_log_facts(&s->form->log, s->cursor).flags & FRAME_JOIN_LEAVE);
 }
 
 static void collect_wanted(struct subscription *s, struct buf *out, size_t limit)
@@ -120,7 +127,7 @@ static void collect_wanted(struct subscription *s, struct buf *out, size_t limit
             continue;
         buf_append_bytes(out, wanted_run(s, limit - out->len, &next));
         if (next > s->cursor)
-            s->based |= s->deltas && !(frame_log_facts(&s->form->log, s->cursor).flags & FRAME_JOIN_LEAVE);
+            s->based |= is_base(s);
         advance(s, next);
     }
 }

@@ -36,6 +36,7 @@ struct channel_form {
     struct filter *publications; /* the one that leaves out joins and leaves; NULL before the first of these */
     struct subscription **subscriptions;
     size_t count, capacity;
+    size_t expected;     /* subscriptions with deltas that are going to come over */
     _Atomic(size_t) clients; /* = count, for the hub to read */
     uint64_t flushed_ms; /* begin of the last pass */
     uint64_t idle_since_ms;
@@ -130,11 +131,16 @@ bool channel_form_seek(const struct channel_form *f, const char *epoch, int64_t 
  * answer. */
 void channel_form_ask(struct channel_form *f, struct hub_subscribe *r);
 void channel_form_answered(struct channel_form *f, const struct hub_subscribe *r);
+/* Lets the blocks of a form come, though nobody is subscribed in it. */
+void channel_form_attach(struct channel_form *f);
 /* Calls `w->fn` once at the next block, unless stopped before. */
 void channel_form_wait(struct channel_form *f, struct poll_waiter *w);
 void channel_form_stop_waiting(struct poll_waiter *w); /* also when it does not wait */
 /* Calls all that wait on this loop. */
 void loop_channels_end_waiting(struct loop *l);
+
+/* ---- subscription.c ---- */
+
 /* Begins a subscription; `s` becomes live, or the session hears of the error. */
 void subscription_start(struct subscription *s, const struct subscribe_request *request);
 /* Removes the cursor; frees it now or, while the hub is asked, later. */

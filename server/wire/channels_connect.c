@@ -32,9 +32,9 @@ void channels_schedule(struct session *s)
     const struct channels_client *c = channels_client(s);
     uint64_t now = clock_mono_ms();
     uint64_t next = sooner(sooner(c->connect_by_ms, c->ping_at_ms), c->pong_by_ms);
-    next = sooner(next, c->expire_at_s ? until_wall(c->expire_at_s + CHANNELS_REFRESH_GRACE_S, now) : 0);
+    next = sooner(next, c->expire_at_s ? until_wall(c->expire_at_s + channels_grace_s(s), now) : 0);
     for (const struct channels_subscription *sub = c->subscriptions; sub; sub = sub->next)
-        next = sooner(next, sub->expire_at_s ? until_wall(sub->expire_at_s + CHANNELS_REFRESH_GRACE_S, now) : 0);
+        next = sooner(next, sub->expire_at_s ? until_wall(sub->expire_at_s + channels_grace_s(s), now) : 0);
     session_wake_in(s, next ? (next > now ? next - now : 1) : 0);
 }
 
@@ -61,7 +61,7 @@ void channels_wake(struct session *s, uint64_t now_ms)
         session_close(s, CHANNELS_CLOSE_STALE, "stale");
     } else if (c->pong_by_ms && now_ms >= c->pong_by_ms) {
         session_close(s, CHANNELS_CLOSE_NO_PONG, "no pong");
-    } else if (c->expire_at_s && now_s() >= c->expire_at_s + CHANNELS_REFRESH_GRACE_S) {
+    } else if (c->expire_at_s && now_s() >= c->expire_at_s + channels_grace_s(s)) {
         session_close(s, CHANNELS_CLOSE_EXPIRED, "connection expired");
     } else {
         if (c->ping_at_ms && now_ms >= c->ping_at_ms)

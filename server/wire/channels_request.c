@@ -197,14 +197,6 @@ void channels_handle_history(struct session *s, uint32_t id, const struct channe
 
 /* ---- rpc and send ---- */
 
-static const struct handler *handler_named(const struct modules *m, struct bytes name)
-{
-    for (const struct handler *h = m->handlers; h; h = h->hh.next)
-        if (bytes_eq_str(name, h->name))
-            return h;
-    return NULL;
-}
-
 /* The data in the handler's codec. JSON sessions speak JSON; what a protobuf session sends is passed as it is. */
 static int to_handler_codec(struct session *s, const struct handler *h, struct bytes *data, struct buf *scratch)
 {
@@ -230,7 +222,7 @@ static void call_handler(struct session *s, const struct handler *h, uint32_t *i
 void channels_handle_rpc(struct session *s, uint32_t id, struct bytes method, struct bytes data)
 {
     const struct modules *m = s->loop->engine->modules;
-    const struct handler *h = handler_named(m, method);
+    const struct handler *h = modules_handler_named(m, method);
     CLEANUP_BUF scratch = BUF_INIT;
 
     if (!h)
@@ -254,7 +246,7 @@ void channels_handle_send(struct session *s, struct bytes data)
     if (data.data && json_get_int64(data, "type", &type) == 0)
         h = modules_handler(m, (uint32_t)type);
     else if (data.data && json_get_string(data, "name", &name) == 0)
-        h = handler_named(m, buf_bytes(&name));
+        h = modules_handler_named(m, buf_bytes(&name));
     if (h)
         json_get_raw(data, "payload", &payload);
     if (!m->handlers)

@@ -141,9 +141,9 @@ static bool take_token(struct session *s, struct channels_subscription *sub, str
 static bool is_allowed(struct session *s, struct channels_subscription *sub, const struct channels_subscribe *r)
 {
     const struct config_namespace *ns = config_namespace_of(s->loop->engine->config, r->channel);
-    if (r->token.len)
-        return take_token(s, sub, r->token);
-    enum crier_error error = rights_check(s, ns, r->channel, RIGHT_SUBSCRIBE, 0);
+    if (r->token.len && !take_token(s, sub, r->token))
+        return false;
+    enum crier_error error = rights_check(s, ns, r->channel, RIGHT_SUBSCRIBE, r->token.len ? RIGHT_HAS_TOKEN : 0);
     channels_error(s, error == CRIER_OK ? 0 : sub->id, error, NULL);
     return error == CRIER_OK;
 }
@@ -409,7 +409,7 @@ void channels_subscriptions_expire(struct session *s, int64_t now_s)
     struct channels_subscription *sub, *next;
     LL_FOREACH_SAFE(channels_client(s)->subscriptions, sub, next)
     {
-        if (!sub->expire_at_s || now_s < sub->expire_at_s + CHANNELS_REFRESH_GRACE_S || s->closing)
+        if (!sub->expire_at_s || now_s < sub->expire_at_s + channels_grace_s(s) || s->closing)
             continue;
         if (sub->server_side) {
             session_close(s, CHANNELS_CLOSE_SUBSCRIPTION_EXPIRED, "subscription expired");

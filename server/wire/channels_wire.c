@@ -376,5 +376,8 @@ const struct wire_ops channels_wire_ops = {
     .reply_ok = on_reply_ok,
     .reply_stored = on_reply_stored,
     .wake = channels_wake,
+    .server_subscribe = channels_server_subscribe,
+    .refresh = channels_refresh,
+    .secret = channels_secret,
     .free = on_free,
 };

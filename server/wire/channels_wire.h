@@ -35,7 +35,6 @@ enum {
 };
 
 #define CHANNELS_SECRET_SIZE     49
-#define CHANNELS_REFRESH_GRACE_S 25 /* after an expiry a client has this long to bring a new token */
 
 /* What the wire knows of a subscription, from the request to its end. */
 struct channels_subscription {
@@ -99,6 +98,15 @@ static inline struct channels_client *channels_client(const struct session *s)
 {
     return s->wire_state;
 }
+
+/* After an expiry a client has this long to bring a new token. */
+int64_t channels_grace_s(const struct session *s);
+
+/* ---- orders of the server API: channels_orders.c ---- */
+
+void channels_server_subscribe(struct session *s, const struct dispatch *d);
+void channels_refresh(struct session *s, int64_t expire_at_s, struct bytes info);
+const char *channels_secret(const struct session *s);
 
 /* ---- writing: channels_wire.c ---- */
 

@@ -234,7 +234,7 @@ static inline struct hub_subscribe *subscribe_post(const struct wish *w, struct 
     *a = (struct answer){0};
     s->arg = a;
     s->peer = w->listener;
-    s->form = w->form ? w->form : FORM_POLL;
+    s->form = s->block_form = w->form ? w->form : FORM_POLL;
     s->history = w->history;
     s->conflate = w->conflate;
     if (w->epoch) {

@@ -52,7 +52,7 @@ void loop_post(struct loop *l, struct inbox_message *m)
 
 __attribute__((format(printf, 2, 3))) static inline void say(struct session *s, const char *format, ...)
 {
-    char text[200];
+    char text[400];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
@@ -62,7 +62,12 @@ __attribute__((format(printf, 2, 3))) static inline void say(struct session *s, 
 
 static inline void on_live(struct session *s, struct subscription *sub, const struct hub_subscribe *result)
 {
+    const struct frame_block *items = result->items ? result->block : NULL;
     say(s, "<live %s %lld %d>", sub->form->channel->name, (long long)result->position, result->recovered);
+    for (uint32_t i = 0; items && i < items->count; i++) {
+        uint32_t start = i ? items->marks[i - 1].end : 0;
+        say(s, "{\"push\":{\"pub\":%.*s}}\n", (int)(items->marks[i].end - start), items->bytes + start);
+    }
 }
 
 static inline void on_failed(struct session *s, struct bytes channel, enum crier_error error, const char *detail)

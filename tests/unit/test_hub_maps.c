@@ -144,6 +144,7 @@ struct request {
     int64_t offset;
     bool shifted;
     enum frame_form form;
+    const struct tag_filter *filter;
 };
 
 static void read_state(struct state_page *p, const struct request *q)
@@ -161,6 +162,7 @@ static void read_state(struct state_page *p, const struct request *q)
     if (q->key)
         buf_append_str(&r->key, q->key);
     r->shifted = q->shifted;
+    r->filter = q->filter;
     if (q->epoch) {
         r->has_revision = true;
         r->revision_offset = q->offset;
@@ -252,6 +254,28 @@ static void what_changes_between_pages_comes_by_the_stream(void **state)
     assert_offsets(&live, "8 ");
     answer_done(&a);
     page_done(&p);
+}
+
+static void a_filter_leaves_entries_out_of_the_pages(void **state)
+{
+    struct detail d;
+    struct state_page p = {0};
+    struct tag_filter *filter = NULL;
+    (void)state;
+    for (char key[] = "a"; *key <= 'f'; (*key)++)
+        put(&d, "map:a", key, "1", .tags = *key % 2 ? "{\"k\":\"odd\"}" : "{\"k\":\"even\"}");
+    const char *reason;
+    assert_int_equal(tag_filter_parse(BYTES_LIT("{\"key\":\"k\",\"cmp\":\"eq\",\"val\":\"odd\"}"), CHANNELS_JSON, &filter,
+                                      &reason), 0);
+    state(&p, .channel = "map:a", .limit = 2, .filter = filter);
+    assert_string_equal(p.offsets.data, "1 3 ");
+    assert_true(p.more);
+    state(&p, .channel = "map:a", .limit = 2, .cursor = "c", .filter = filter);
+    assert_string_equal(p.offsets.data, "5 ");
+    assert_false(p.more);
+    assert_int_equal(p.keys, 6);
+    page_done(&p);
+    tag_filter_free(filter);
 }
 
 static void a_revision_of_another_map_is_lost(void **state)
@@ -552,6 +576,32 @@ static void an_expired_key_of_a_log_is_told_to_who_comes_back(void **state)
     }
 }
 
+/* The log is read up to where memory begins, and memory tells of the key that expired since. */
+static void an_expired_key_is_told_after_what_the_log_gives(void **state)
+{
+    struct answer a;
+    (void)state;
+    give_now(0, "old", "1");
+    pass_ms(6000);
+    for (int64_t i = 1; i <= 5; i++)
+        give_now(i, "y", "1");
+    pass_ms(6000);
+    sweep("bus:all"); /* "old" goes at 5 */
+    for (int64_t i = 6; i <= 12; i++)
+        give_now(i, "y", "1");
+    assert_int_equal(find("bus:all")->history.floor, 3);
+    subscribe(&a, &live, .channel = "bus:all", .epoch = find("bus:all")->epoch, .offset = 1);
+    assert_int_equal(broker->reads[0].read.from_offset, 2);
+    assert_int_equal(broker->reads[0].read.to_offset, 3);
+    const struct bridge_record records[] = {fake_record(sub, 0, 2, "y", "1"), fake_record(sub, 0, 3, "y", "1")};
+    fake_read_part(broker, 0, records, 2);
+    fake_read_end(broker, 0, 0, 13, true, 0);
+    turn();
+    assert_true(a.recovered);
+    assert_string_equal(a.offsets.data, "2 3 4 5 5 6 7 8 9 10 11 12 ");
+    answer_done(&a);
+}
+
 /* Once the removal has left the history, positions up to it say too little: the table is handed over anew. */
 static void an_expiry_that_is_forgotten_cannot_be_resumed_over(void **state)
 {
@@ -590,6 +640,7 @@ int main(void)
         TEST(the_state_comes_in_pages_in_byte_order_of_keys),
         TEST(a_large_state_is_cut_by_bytes_too),
         TEST(what_changes_between_pages_comes_by_the_stream),
+        TEST(a_filter_leaves_entries_out_of_the_pages),
         TEST(a_revision_of_another_map_is_lost),
         TEST(only_maps_are_read_as_maps),
         TEST(conditions_on_keys),
@@ -600,6 +651,7 @@ int main(void)
         TEST(clearing_begins_a_new_epoch),
         TEST(changes_go_to_the_broker_and_the_state_follows_what_comes_back),
         TEST(an_expired_key_of_a_log_is_told_to_who_comes_back),
+        TEST(an_expired_key_is_told_after_what_the_log_gives),
         TEST(an_expiry_that_is_forgotten_cannot_be_resumed_over),
         TEST(the_stream_of_a_map_is_its_history),
     };

@@ -267,6 +267,78 @@ static void after_a_reply_with_publications_deltas_come_at_once(void **state)
     client_done(&back);
 }
 
+static void recovered_lists_are_deltas_from_the_second_on(void **state)
+{
+    struct client c;
+    (void)state;
+    for (int i = 1; i <= 3; i++)
+        tell(.channel = "d:x", .n = i);
+    client_open(&c);
+    client_join(&c, (struct subscribe_request){.channel = bytes_of("d:x"), .deltas = true, .items = true,
+                                               .epoch = find("d:x")->epoch, .offset = 0});
+    assert_hears(&c, "<live d:x 3 1> 1 ~2 ~3 ");
+    tell(.channel = "d:x", .n = 4);
+    tell(.channel = "d:x", .n = 5);
+    assert_hears(&c, "4 ~5 "); /* the channel remembers nothing from before there were deltas */
+
+    /* the log answers: strings in full, and deltas at once */
+    struct client back;
+    client_open(&back);
+    struct client full;
+    client_open(&full);
+    client_join(&full, with_deltas("d:x"));
+    client_hear(&full);
+    tell(.channel = "d:x", .n = 6);
+    client_join(&back, (struct subscribe_request){.channel = bytes_of("d:x"), .deltas = true, .items = true,
+                                                  .epoch = find("d:x")->epoch, .offset = 5});
+    assert_hears(&back, "<live d:x 6 1> 6 ");
+    tell(.channel = "d:x", .n = 7);
+    assert_hears(&back, "~7 ");
+    client_done(&c);
+    client_done(&back);
+    client_done(&full);
+}
+
+static void items_that_were_not_recovered_are_no_base(void **state)
+{
+    struct client c;
+    (void)state;
+    tell(.channel = "k:x", .key = "a", .n = 1);
+    client_open(&c);
+    client_join(&c, (struct subscribe_request){.channel = bytes_of("k:x"), .deltas = true, .items = true});
+    client_hear(&c);
+    tell(.channel = "k:x", .key = "a", .n = 2);
+    tell(.channel = "k:x", .key = "a", .n = 3);
+    tell(.channel = "k:x", .key = "b", .n = 4);
+    assert_hears(&c, "2 3 4 ");
+    client_done(&c);
+}
+
+static void the_form_with_deltas_waits_for_those_who_will_come(void **state)
+{
+    struct client c;
+    (void)state;
+    client_open(&c);
+    client_join(&c, with_deltas("d:x"));
+    client_hear(&c);
+    for (int i = 0; i < 30; i++) {
+        pass_ms(1000);
+        loop_channels_sweep(loop, clock_mono_ms());
+        turns();
+    }
+    tell(.channel = "d:x", .n = 1);
+    tell(.channel = "d:x", .n = 2);
+    assert_hears(&c, "1 ~2 ");
+    session_unsubscribe(c.session, bytes_of("d:x"));
+    for (int i = 0; i < 30; i++) {
+        pass_ms(1000);
+        loop_channels_sweep(loop, clock_mono_ms());
+        turns();
+    }
+    assert_null(loop->channels);
+    client_done(&c);
+}
+
 static void nobody_s_deltas_are_not_made(void **state)
 {
     struct client c;
@@ -302,6 +374,9 @@ int main(void)
         TEST(with_resync_the_subscription_ends),
         TEST(joins_come_once_also_where_the_form_changes),
         TEST(after_a_reply_with_publications_deltas_come_at_once),
+        TEST(recovered_lists_are_deltas_from_the_second_on),
+        TEST(items_that_were_not_recovered_are_no_base),
+        TEST(the_form_with_deltas_waits_for_those_who_will_come),
         TEST(nobody_s_deltas_are_not_made),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,7 +26,7 @@ import { Zones } from './zones.mjs';
 
 const $ = (id) => document.getElementById(id);
 const CARD_MS = 250;
-const ZONE_ZOOM = { padding: 80, maxZoom: 14 };
+const EDGE_PX = 80;
 const STALE_MS = 4000;
 
 setUpTheme($('theme'));
@@ -205,9 +205,19 @@ new Search({ form: $('search'), input: $('query'), list: $('hits') }, {
   onPlace: ({ longitude, latitude, zoom }) => map.flyTo({ center: [longitude, latitude], zoom: Math.min(15, Math.max(zoom + 2, 12)) }),
 });
 
+/** What is not covered by an open panel: it lies at the right, on a phone at the bottom. */
+function freeEdges() {
+  const { width, height } = scene.camera;
+  const covered = [...document.querySelectorAll('.side')].find((panel) => !panel.hidden)?.getBoundingClientRect();
+  const edges = { top: EDGE_PX, left: EDGE_PX / 2, right: EDGE_PX / 2, bottom: EDGE_PX };
+  if (covered && covered.width < width / 2) edges.right += width - covered.left;
+  else if (covered) edges.bottom = height - covered.top + EDGE_PX / 4;
+  return edges;
+}
+
 function fit(points) {
   const [longitudes, latitudes] = [points.map((point) => point[0]), points.map((point) => point[1])];
-  map.fitBounds([Math.min(...longitudes), Math.min(...latitudes), Math.max(...longitudes), Math.max(...latitudes)], { padding: 90, maxZoom: 14 });
+  map.fitBounds([Math.min(...longitudes), Math.min(...latitudes), Math.max(...longitudes), Math.max(...latitudes)], { padding: freeEdges(), maxZoom: 14 });
 }
 
 function onFilter() {
@@ -219,7 +229,7 @@ function onFilter() {
 filters.addEventListener('change', onFilter);
 zones.addEventListener('chosen', () => {
   const bounds = zones.bounds();
-  if (bounds) map.fitBounds(bounds, ZONE_ZOOM);
+  if (bounds) map.fitBounds(bounds, { padding: freeEdges(), maxZoom: 14 });
   address.touch();
 });
 timeline.addEventListener('change', () => {

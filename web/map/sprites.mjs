@@ -149,14 +149,21 @@ export class Labels {
     this.#ratio = ratio;
   }
 
+  /** Left of the text at x, its middle at y. */
   draw(context, text, mode, x, y) {
+    const picture = this.picture(text, mode);
+    context.drawImage(picture, Math.round(x), Math.round(y - picture.height / 2));
+  }
+
+  /** The canvas with this text, in device pixels. */
+  picture(text, mode) {
     const key = `${mode} ${text}`;
     let picture = this.#painted.get(key);
     if (!picture) {
       if (this.#painted.size >= 800) this.#painted.delete(this.#painted.keys().next().value);
       this.#painted.set(key, (picture = this.#paint(text, mode)));
     }
-    context.drawImage(picture, Math.round(x), Math.round(y - picture.height / 2));
+    return picture;
   }
 
   #paint(text, mode) {

@@ -36,6 +36,7 @@ export class Status {
     const words = replayed ? 'Replay' : quiet ? 'Connected, no new positions' : TEXT[this.#state];
     if (text.textContent !== words) text.textContent = words;
     counter.textContent = this.#state === 'open' && !replayed ? `· ${count} ${count === 1 ? 'vehicle' : 'vehicles'}` : '';
+    root.classList.toggle('ages', this.#state === 'open' && !replayed && ageMs !== null);
     lag.textContent = this.#detail({ ageMs, replayMs: replayed ? replayMs : null });
   }
 
@@ -43,6 +44,6 @@ export class Status {
     if (this.#state === 'waiting') return `· next try in ${Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000))} s`;
     if (this.#state !== 'open') return '';
     if (replayMs !== null) return `· ${timeText(replayMs)}`;
-    return ageMs === null ? '' : `· ${ageText(ageMs)} behind`;
+    return ageMs === null ? '' : `· ${ageText(ageMs)}`;
   }
 }

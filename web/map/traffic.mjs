@@ -65,7 +65,8 @@ export class Traffic {
     }
   }
 
-  #drawVehicles({ context, camera, ratio, palette }, alpha) {
+  #drawVehicles(frame, alpha) {
+    const { context, camera, ratio, palette } = frame;
     const size = spriteSize(camera.zoom);
     const turn = (camera.turn * 180) / Math.PI;
     this.#sprites.use(size, ratio, palette);
@@ -76,20 +77,31 @@ export class Traffic {
     }
     context.globalAlpha = 1;
     if (camera.zoom >= LABEL_ZOOM && this.visible.length <= LABEL_LIMIT) this.#drawLabels(context, size, ratio, palette);
-    this.#drawRings(context, size, ratio, palette);
+    this.#drawMarked(frame, size);
   }
 
+  /** Texts that would lie over others are left out; the chosen vehicle's comes first. */
   #drawLabels(context, size, ratio, palette) {
     this.#labels.use(ratio, palette);
-    for (const { vehicle, x, y } of this.visible) {
-      if (vehicle.data.line) this.#labels.draw(context, vehicle.data.line, modeName(vehicle.data.mode), (x + size / 2) * ratio, y * ratio);
+    const taken = [];
+    const chosen = this.visible.filter(({ vehicle }) => vehicle.id === this.selected);
+    for (const { vehicle, x, y } of [...chosen, ...this.visible]) {
+      if (!vehicle.data.line) continue;
+      const { width, height } = this.#labels.picture(vehicle.data.line, modeName(vehicle.data.mode));
+      const box = { left: (x + size / 2) * ratio, top: y * ratio - height / 2, width, height };
+      if (taken.some((other) => overlaps(box, other))) continue;
+      taken.push(box);
+      this.#labels.draw(context, vehicle.data.line, modeName(vehicle.data.mode), box.left, y * ratio);
     }
   }
 
-  #drawRings(context, size, ratio, palette) {
+  /** The chosen vehicle and the one pointed at: once more above all others, with a ring. */
+  #drawMarked({ context, camera, ratio, palette }, size) {
+    const turn = (camera.turn * 180) / Math.PI;
     for (const { vehicle, x, y } of this.visible) {
       const isSelected = vehicle.id === this.selected;
       if (!isSelected && vehicle.id !== this.hovered) continue;
+      this.#sprites.draw(context, modeName(vehicle.data.mode), vehicle.doorsOpen, vehicle.heading + turn, x * ratio, y * ratio);
       context.beginPath();
       context.arc(x * ratio, y * ratio, (size / 2 + 7) * ratio, 0, 2 * Math.PI);
       context.lineWidth = (isSelected ? 3 : 2) * ratio;
@@ -110,3 +122,5 @@ export class Traffic {
     return cluster ? { cluster, x: cluster.x, y: cluster.y } : null;
   }
 }
+
+const overlaps = (a, b) => a.left < b.left + b.width && b.left < a.left + a.width && a.top < b.top + b.height && b.top < a.top + a.height;
