@@ -13,7 +13,7 @@ Installs the Debian packages that are missing, builds crier into build/ and star
   --no-simulator   the bus map at /map/ stays empty until something else feeds it
   --help           this text
 
-With config.toml a simulator of buses, trams and trains runs beside the server and ends with it.
+With config.toml a simulator of 1,500 buses, trams and trains runs beside the server and ends with it.
 
 Everything else goes to 'crier run': -c FILE, -s KEY=VALUE, --ready-file FILE. Ctrl-C ends the server.
 TEXT
@@ -21,6 +21,7 @@ TEXT
 
 build_only=false
 simulator=true
+vehicles=1500 # as many as the real city has on a working day; a tenth of one core for all of it
 config=("-c" "$root/config.toml")
 arguments=()
 ready=
@@ -77,7 +78,7 @@ simulate() {
         kill -0 $$ 2>/dev/null || exit 0
         sleep 0.1
     done
-    exec "$root/build/crier-hfp" simulate --vehicles 600 --to "$(sed 's/.* at //' "$ready")" \
+    exec "$root/build/crier-hfp" simulate --vehicles "$vehicles" --to "$(sed 's/.* at //' "$ready")" \
         --api-key-file "$root/data/api.key" --with-parent
 }
 
@@ -88,6 +89,7 @@ if $simulator && [ -x "$root/build/crier-hfp" ]; then
     new_api_key
     config+=("-s" "auth.api_key_file=$root/data/api.key")
     simulate &
+    echo "a simulated city of $vehicles vehicles drives on the map at /map/; ./run.sh --no-simulator leaves it out"
 fi
-echo "starting crier; open the address it prints in a browser, in two windows to chat with yourself; the bus map is at /map/. Ctrl-C ends it."
+echo "starting crier; open the address it prints in a browser, in two windows to chat with yourself. Ctrl-C ends it."
 exec "$root/build/crier" run "${config[@]}" --ready-file "$ready" "${arguments[@]}"

@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define REPORT_MS    10000
+#define REPORT_MS    60000
 #define SLEEP_MAX_MS 100
 
 static volatile sig_atomic_t ended;
