@@ -101,7 +101,7 @@ export class Search {
 
   #choose(hit) {
     if (!hit) return;
-    const told = this.#told?.line === hit.line ? this.#told.points : null;
+    const told = hit.kind === 'line' && this.#told?.line === hit.line ? this.#told.points : null;
     this.elements.input.value = '';
     this.#close();
     if (hit.kind === 'line') this.onLine(hit.line, told);
