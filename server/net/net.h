@@ -134,7 +134,7 @@ void ws_take_message(struct ws_conn *c, bool text, struct bytes message);
  * The body ends with the connection (RFC 9112, 6.3 rule 8): frames are the same bytes for all clients, so no chunk header
  * can be put around what one of them takes at a time. What the peer sends after such a request is not a request any more
  * (9.6: none is processed after "Connection: close"), so it is thrown away, and more than limits.header_bytes of it ends
- * the connection.
+ * the connection, as the end of what the peer sends does: nothing else tells at once that it has gone.
  *
  * Returns NULL when it was answered otherwise: a HEAD request by the head (without upgrade()), or with 403 (origin), 503
  * (draining, or limits.handshakes_per_second), 500, or as the verdict says. The request is gone in any case, and closed()

@@ -63,7 +63,7 @@ static uint32_t code_of_push(int code)
     static const struct {
         int websocket;
         uint32_t code;
-    } codes[] = {{CLOSE_GOING_AWAY, CLOSE_SHUTDOWN}, {CLOSE_RESTART, CLOSE_SHUTDOWN}, {CLOSE_POLICY, CHANNELS_CLOSE_TOO_MANY}};
+    } codes[] = {{CLOSE_GOING_AWAY, CLOSE_SHUTDOWN}, {CLOSE_POLICY, CHANNELS_CLOSE_TOO_MANY}};
 
     for (size_t i = 0; i < sizeof codes / sizeof *codes; i++)
         if (codes[i].websocket == code)

@@ -81,6 +81,26 @@ for (const way of TRANSPORTS) {
   });
 }
 
+for (const way of TRANSPORTS) {
+  test(`${way.name}: what was missed while the stream was cut is recovered, each once and in order`, async (t) => {
+    const server = await start(t, { namespace: [{ name: 'default', publish: true, history: 5000, force_recovery: true }] });
+    const client = await streamClient(t, server, way);
+    const sub = client.newSubscription('log');
+    const got = [], recovered = [];
+    sub.on('publication', (ctx) => got.push(way.protobuf ? JSON.parse(new TextDecoder().decode(ctx.data)) : ctx.data));
+    sub.on('subscribed', (ctx) => recovered.push(ctx.recovered));
+    sub.subscribe();
+    await sub.ready(5000 * slowness);
+    for (let i = 0; i < 400; i++) {
+      await server.api('publish', { channel: 'log', data: i });
+      if (i % 100 === 50) await server.api('disconnect', { user: '', disconnect: { code: 3011, reason: 'force reconnect' } });
+    }
+    await until(() => got.length >= 400, '400 publications');
+    assert.deepEqual(got, Array.from({ length: 400 }, (_, i) => i));
+    assert.deepEqual(recovered, [false, true, true, true, true]);
+  });
+}
+
 test('the library falls back from a WebSocket that cannot be opened', async (t) => {
   const { Centrifuge } = await import('centrifuge');
   const { EventSource } = await import('../lib/streams.mjs');
