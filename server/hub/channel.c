@@ -7,13 +7,6 @@
 #include "util/clock.h"
 #include "util/metrics.h"
 
-#define IDLE_MS 60000 /* an empty channel that nobody wants is forgotten after this */
-
-static int64_t memory_of(const struct channel *c)
-{
-    return (int64_t)(c->history.bytes + c->keyed.bytes);
-}
-
 struct channel *channel_new(struct hub *hub, struct bytes name, const struct config_namespace *ns)
 {
     struct channel *c = xcalloc(1, sizeof *c);
@@ -52,7 +45,7 @@ static void drop_deltas(struct channel *c)
 void channel_free(struct channel *c)
 {
     metric_add(M_CHANNELS, -1);
-    metric_add(M_HISTORY_BYTES, -memory_of(c));
+    metric_add(M_HISTORY_BYTES, -channel_memory(c));
     drop_fresh(c);
     drop_deltas(c);
     free(c->fresh);
@@ -114,133 +107,16 @@ size_t channel_clients(const struct channel *c)
     return sum;
 }
 
-static void push_fresh(struct channel *c, struct publication *p)
+void channel_send(struct channel *c, struct publication *p)
 {
+    if (!channel_wanted(c))
+        return;
     if (c->fresh_count == c->fresh_capacity) {
         c->fresh_capacity = c->fresh_capacity ? c->fresh_capacity * 2 : 8;
         c->fresh = xrealloc(c->fresh, c->fresh_capacity * sizeof(struct publication *));
     }
     c->fresh[c->fresh_count++] = publication_ref(p);
-}
-
-static void note_memory(const struct channel *c, int64_t before)
-{
-    metric_add(M_HISTORY_BYTES, memory_of(c) - before);
-}
-
-void channel_drop_history(struct channel *c, int64_t floor)
-{
-    int64_t before = memory_of(c);
-    while (history_drop_oldest(&c->history))
-        ;
-    if (floor > c->history.floor)
-        c->history.floor = floor;
-    note_memory(c, before);
-}
-
-/* A map needs a stream of changes in any case: its subscribers read the state in pages meanwhile. */
-#define MAP_STREAM 1000
-#define MAP_STREAM_TTL_MS 60000
-
-static bool has_default_stream(const struct config_namespace *ns)
-{
-    return ns->history == 0 && ns->keyed && ns->map != MAP_OFF;
-}
-
-size_t channel_history_limit(const struct config_namespace *ns)
-{
-    return has_default_stream(ns) ? MAP_STREAM : (size_t)ns->history;
-}
-
-static void keep(struct channel *c, struct publication *p)
-{
-    if (!p->expired)
-        c->top = p->offset;
-    history_append(&c->history, p, channel_history_limit(c->ns));
-    if (c->ns->keyed)
-        keyed_put(&c->keyed, p);
-    if (!c->ns->keyed || !p->has_key)
-        version_set(&c->version, p->version, publication_version_epoch(p));
-}
-
-static void hand_on(struct channel *c, struct publication *p)
-{
-    if (!channel_wanted(c))
-        return;
-    push_fresh(c, p);
     hub_queue_channel(c->hub, c);
-}
-
-/* A key goes without a publisher's word. Where this node counts, that is a publication like any other; where a broker
- * does, no record of the log stands for it, and it shares the offset of what was before. The caller counts the memory. */
-static void remove_key(struct publication *p, void *arg)
-{
-    struct channel *c = arg;
-    bool counted = c->numbering == NUMBERED_HERE;
-    const struct publication_parts parts = {
-        .offset = counted ? c->top + 1 : channel_position(c),
-        .time_ms = clock_wall_ms(),
-        .key = publication_key(p),
-        .tags = publication_tags(p),
-        .payload = BYTES_NULL,
-        .expired = !counted,
-    };
-    struct publication *removal = publication_new(&parts);
-    keep(c, removal);
-    hand_on(c, removal);
-    publication_unref(removal);
-}
-
-#define MEMORY_EVERY 64 /* publications between two looks at the bound */
-
-/* The bound on memory takes from channels that grow: twice what came since the last look, so that all of them together
- * stay there and a small one does not pay for a large one. */
-static void respect_memory_bound(struct channel *c)
-{
-    int64_t bound = c->hub->config->limits.history_bytes;
-    if (bound == 0)
-        return;
-    for (int i = 0; i < 2 * MEMORY_EVERY && metric_total(M_HISTORY_BYTES) > bound; i++) {
-        int64_t before = memory_of(c);
-        if (c->history.count > 1)
-            history_drop_oldest(&c->history);
-        else if (c->keyed.count > 1)
-            remove_key(keyed_oldest(&c->keyed), c);
-        else
-            return;
-        note_memory(c, before);
-    }
-}
-
-/* Filters judge a removal by what it removes: it has the tags of that. Takes `p`. */
-static struct publication *with_tags(const struct channel *c, struct publication *p)
-{
-    const struct publication *entry = p->removed && c->ns->keyed ? keyed_find(&c->keyed, publication_key(p)) : NULL;
-    if (!entry || entry->tags_len == 0)
-        return p;
-    const struct publication_parts parts = {.offset = p->offset,
-                                            .time_ms = p->time_ms,
-                                            .key = publication_key(p),
-                                            .tags = publication_tags(entry),
-                                            .payload = BYTES_NULL};
-    struct publication *removal = publication_new(&parts);
-    publication_unref(p);
-    return removal;
-}
-
-void channel_append(struct channel *c, struct publication *p)
-{
-    int64_t before = memory_of(c);
-    p = with_tags(c, p);
-    c->publications++;
-    if (!p->unnumbered)
-        keep(c, p);
-    note_memory(c, before);
-    metric_add(M_PUBLICATIONS, 1);
-    hand_on(c, p);
-    if (c->publications % MEMORY_EVERY == 0)
-        respect_memory_bound(c);
-    publication_unref(p);
 }
 
 int64_t channel_position(const struct channel *c)
@@ -278,14 +154,6 @@ void channel_number_here(struct channel *c)
     c->history.lost = INT64_MIN;
     c->top = 0;
     announce_epoch(c);
-}
-
-void channel_clear(struct channel *c)
-{
-    int64_t before = memory_of(c);
-    keyed_done(&c->keyed);
-    note_memory(c, before);
-    channel_number_here(c);
 }
 
 void channel_number_by(struct channel *c, struct partition *origin)
@@ -423,17 +291,4 @@ void channel_notice(struct channel *c, const struct frame_notice *n)
     for (size_t i = 0; i < c->peer_count;)
         send_to_form(c, &i, frame_notice(c, c->peers[i].form, n));
     c->serial += n->info.data != NULL;
-}
-
-bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms)
-{
-    int64_t before = memory_of(c);
-    int64_t ttl_ms = has_default_stream(c->ns) ? MAP_STREAM_TTL_MS : c->ns->history_ttl_ms;
-    if (ttl_ms)
-        history_expire(&c->history, wall_ms - ttl_ms);
-    if (c->ns->keyed && c->ns->key_ttl_ms)
-        keyed_each_expired(&c->keyed, wall_ms - c->ns->key_ttl_ms, remove_key, c);
-    note_memory(c, before);
-    return !channel_wanted(c) && !c->queued && !c->resumes && c->history.count == 0 && c->keyed.count == 0 && c->presence.count == 0 &&
-           now_ms - c->used_ms > IDLE_MS;
 }

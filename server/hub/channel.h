@@ -68,10 +68,14 @@ struct channel {
 struct channel *channel_new(struct hub *hub, struct bytes name, const struct config_namespace *ns);
 void channel_free(struct channel *c);
 
+/* Bytes of its publications. */
+int64_t channel_memory(const struct channel *c);
 /* Publications that its history keeps. */
 size_t channel_history_limit(const struct config_namespace *ns);
 /* Appends to history and keyed table and queues it for the loops. Takes the reference. */
 void channel_append(struct channel *c, struct publication *p);
+/* Queues for those who want it, at the end of the hub's turn; keeps nothing. */
+void channel_send(struct channel *c, struct publication *p);
 /* Position that a client has which got everything: for a channel fed by one partition the partition's own progress. */
 int64_t channel_position(const struct channel *c);
 /* Numbers by itself from now on, under a new epoch; tells subscribers when they had another one. */

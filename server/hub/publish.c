@@ -295,6 +295,7 @@ static bool is_new(struct publish_table *t, struct hub_publish *p)
         p->suppressed = SUPPRESSED_IDEMPOTENCY;
         finish(p, CRIER_OK, NULL);
     } else {
+        p->suppressed = SUPPRESSED_IDEMPOTENCY;
         LL_PREPEND2(m->waiters, p, next_waiter);
     }
     return false;
