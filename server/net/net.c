@@ -70,6 +70,18 @@ static void describe_vhost(struct net *n, struct lws_context_creation_info *info
     info->alpn = "http/1.1"; /* "h2" would take the connection out of the raw role */
 }
 
+/* TLS is set up for the process by its first context: a second setting up would take the place where contexts of OpenSSL
+ * name their owner, and the first one's would not be freed. Nets are made one after the other. */
+static struct lws_context *create_context(struct lws_context_creation_info info)
+{
+    static bool tls_is_up;
+
+    if (tls_is_up)
+        info.options &= ~(uint64_t)LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+    tls_is_up |= (info.options & LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT) != 0;
+    return lws_create_context(&info);
+}
+
 static int open_context(struct net *n, char *error, size_t error_size)
 {
     void *loops[1] = {n->loop};
@@ -82,7 +94,7 @@ static int open_context(struct net *n, char *error, size_t error_size)
     info.pt_serv_buf_size = READ_BYTES;
     describe_vhost(n, &info);
     uv_walk(n->loop, count_handle, &search.before);
-    n->context = lws_create_context(&info);
+    n->context = create_context(info);
     if (!n->context) {
         snprintf(error, error_size, "libwebsockets' context cannot be created (is libwebsockets-evlib-uv installed?)");
         return -1;

@@ -4,8 +4,9 @@ import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import WebSocket from 'ws';
+import { parseMetrics } from '../lib/metrics.mjs';
 import { RawSocket } from '../lib/raw.mjs';
-import { sleep, slowness, startCrier, until } from '../lib/crier.mjs';
+import { freePort, sleep, slowness, startCrier, until } from '../lib/crier.mjs';
 import { RawStream, TRANSPORTS, emulate, openSession, streamClient } from '../lib/streams.mjs';
 
 const CONNECT = encodeURIComponent('{"id":1,"connect":{}}');
@@ -240,29 +241,68 @@ test('HTTP/1.0 clients and clients that ask to keep the connection get a body th
   }
 });
 
-test('a stream over TLS', async (t) => {
+/** A server that speaks TLS, on two loops; the harness's own requests do not. */
+async function startTls(t) {
   const server = await startCrier({ t, start: false });
   const cert = join(server.dir, 'cert.pem'), key = join(server.dir, 'key.pem');
   execFileSync('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', cert,
     '-days', '2', '-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1'], { stdio: 'ignore' });
-  server.config = { debug: { insecure: true }, server: { loops: 1, tls: { cert, key } }, limits: { rate_messages: 0 },
+  server.config = { debug: { insecure: true }, server: { tls: { cert, key } }, limits: { rate_messages: 0 },
     namespace: [{ name: 'default', publish: true, history: 100 }] };
-  server.start().catch(() => {});
-  await until(() => /crier ready at https/.test(server.stdout), 'ready over TLS');
-  server.ready = true;
-  const tls = { rejectUnauthorized: false };
-  const stream = await RawStream.open(t, server, '/connection/http_stream', { method: 'POST', tls,
-    body: '{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"a"}}' });
-  await stream.reply(2);
-  const sender = await RawStream.open(t, server, '/connection/http_stream', { method: 'POST', tls,
-    body: `{"id":1,"connect":{}}\n${Array.from({ length: 100 }, (_, i) => `{"id":${i + 2},"publish":{"channel":"a","data":"${'x'.repeat(500)}${i}"}}`).join('\n')}` });
-  await sender.reply(101);
-  await until(() => stream.messages.filter((m) => m.push?.pub).length === 100, '100 publications');
+  server.port = await freePort();
+  server.spawn();
+  await until(() => /crier ready at https/.test(server.stdout), 'ready over TLS', 20000);
+  return server;
+}
+
+const tls = { rejectUnauthorized: false };
+const SUBSCRIBED = '{"id":1,"connect":{}}\n{"id":2,"subscribe":{"channel":"a"}}';
+
+async function secureMetrics(t, server) {
+  const reply = await RawStream.open(t, server, '/metrics', { tls, binary: true, headers: { Connection: 'close' } });
+  await reply.closed;
+  return parseMetrics(reply.text);
+}
+
+test('streams over TLS: publications, a client that vanishes, the end', async (t) => {
+  const server = await startTls(t);
+  const streams = await Promise.all(Array.from({ length: 8 }, () => // on whatever loop takes them
+    RawStream.open(t, server, '/connection/http_stream', { method: 'POST', tls, body: SUBSCRIBED })));
+  await Promise.all(streams.map((s) => s.reply(2)));
+  const publishes = Array.from({ length: 90 }, (_, i) => `{"id":${i + 2},"publish":{"channel":"a","data":"${'x'.repeat(500)}${i}"}}`);
+  const sender = await RawStream.open(t, server, '/connection/http_stream', { method: 'POST', tls, body: `{"id":1,"connect":{}}\n${publishes.join('\n')}` });
+  await sender.reply(91);
+  for (const s of streams) await until(() => s.messages.filter((m) => m.push?.pub).length === 90, '90 publications');
+  assert.equal((await secureMetrics(t, server)).value('crier_streams'), 9);
+  sender.close();
+  streams.pop().close();
+  await until(async () => (await secureMetrics(t, server)).value('crier_streams') === 7, 'seven are left', 3000);
   server.ending = true;
   server.child.kill('SIGTERM');
-  await stream.closed;
-  assert.deepEqual(stream.messages.at(-1), { push: { disconnect: { code: 3001, reason: 'shutdown' } } });
-  await server.exited;
+  for (const s of streams) {
+    await s.closed;
+    assert.deepEqual(s.messages.at(-1), { push: { disconnect: { code: 3001, reason: 'shutdown' } } });
+  }
+  assert.deepEqual(await server.exited, { code: 0, signal: null });
+});
+
+test('the library over a WebSocket with TLS', async (t) => {
+  const { Centrifuge } = await import('centrifuge');
+  class SecureSocket extends WebSocket {
+    constructor(url, protocols) { super(url, protocols, tls); }
+  }
+  const server = await startTls(t);
+  const client = new Centrifuge(`wss://127.0.0.1:${server.port}/connection/websocket`, { websocket: SecureSocket });
+  t.after(() => client.disconnect());
+  const sub = client.newSubscription('a');
+  const got = [];
+  sub.on('publication', (ctx) => got.push(ctx.data));
+  sub.subscribe();
+  client.connect();
+  await sub.ready(5000 * slowness);
+  for (let i = 0; i < 50; i++) await sub.publish(TEXT + i);
+  await until(() => got.length === 50, '50 publications');
+  assert.deepEqual(got, Array.from({ length: 50 }, (_, i) => TEXT + i));
 });
 
 // ---- sessions
