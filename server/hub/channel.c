@@ -18,6 +18,7 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->frame.unnumbered = ns->keyed && ns->map == MAP_EPHEMERAL;
     c->used_ms = clock_mono_ms();
     c->frame.epoch = c->epoch;
+    c->frame.delta_by_key = delta_by_key(ns);
     c->frame.delta_always = ns->delta_publish;
     epoch_random(c->epoch); /* until its partition is known, nothing before this moment can be resumed */
     c->top = -1;
@@ -226,7 +227,7 @@ static void make_deltas(struct channel *c, struct fresh_deltas *d)
     }
     if (!c->deltas) {
         c->deltas = xmalloc(sizeof *c->deltas);
-        delta_chain_init(c->deltas, c->ns->keyed);
+        delta_chain_init(c->deltas, c->frame.delta_by_key);
     }
     d->ends = xmalloc(c->fresh_count * sizeof *d->ends);
     for (size_t i = 0; i < c->fresh_count; i++) {

@@ -11,9 +11,9 @@ struct delta_link {
     UT_hash_handle hh;
 };
 
-void delta_chain_init(struct delta_chain *c, bool keyed)
+void delta_chain_init(struct delta_chain *c, bool by_key)
 {
-    *c = (struct delta_chain){.keyed = keyed};
+    *c = (struct delta_chain){.by_key = by_key};
 }
 
 static void remove_link(struct delta_chain *c, struct delta_link *l)
@@ -32,7 +32,7 @@ void delta_chain_done(struct delta_chain *c)
 
 static struct bytes key_of(const struct delta_chain *c, const struct publication *p)
 {
-    return c->keyed && p->has_key ? publication_key(p) : (struct bytes){"", 0};
+    return c->by_key && p->has_key ? publication_key(p) : (struct bytes){"", 0};
 }
 
 static void put(struct delta_chain *c, struct publication *p)

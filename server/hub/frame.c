@@ -128,7 +128,7 @@ static bool next_in_list(struct frame_builder *b, struct publication *p, struct 
 {
     if (!b->chain) {
         b->chain = xmalloc(sizeof *b->chain);
-        delta_chain_init(b->chain, b->channel->keyed);
+        delta_chain_init(b->chain, b->channel->delta_by_key);
     }
     return delta_chain_next(b->chain, p, b->channel->delta_always || p->wants_delta, delta);
 }

@@ -96,6 +96,7 @@ struct frame_channel {
     uint32_t message_type;
     bool keyed; /* text frames name the key */
     uint8_t shift;      /* what the channels wire adds to offsets: 1 where the broker counts from 0 */
+    bool delta_by_key;  /* deltas are against the one before of the same key */
     bool delta_always;  /* deltas of every publication, not only of those that ask for it */
     bool unnumbered;    /* clients of the channels wire are told no offsets: an ephemeral map */
     bool epoch_is_news; /* the next publication says the epoch on the channels wire */

@@ -93,14 +93,21 @@ static struct bytes epoch_to_say(const struct frame_builder *b, uint64_t offset)
     return b->channel->epoch && (news || offset == 1) ? bytes_of(b->channel->epoch) : BYTES_NULL;
 }
 
+/* An empty payload is none: removals, and entries of a map that are keys alone. Clients with deltas parse the string in
+ * any case. */
+static struct bytes full_data(const struct channels_form *f, const struct publication *p)
+{
+    struct bytes payload = publication_payload(p);
+    return payload.len ? payload : f->traits & STRING ? BYTES_LIT("null") : BYTES_NULL;
+}
+
 uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
 {
     const struct channels_form *f = &forms[b->form];
     uint64_t offset = p->unnumbered || b->channel->unnumbered ? 0 : (uint64_t)p->offset + b->channel->shift;
-    struct bytes payload = publication_payload(p); /* an empty one is none: entries of a map may be keys alone */
-    bool delta = b->delta.data && forms[b->form].traits & DELTAS;
+    bool delta = b->delta.data && f->traits & DELTAS;
     const struct channels_publication item = {
-        .data = delta ? b->delta : payload.len || f->traits & STRING ? payload : BYTES_NULL,
+        .data = delta ? b->delta : full_data(f, p),
         .info = publication_info(p),
         .tags = publication_tags(p),
         .key = b->channel->keyed ? publication_key(p) : BYTES_NULL,
@@ -110,7 +117,7 @@ uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
         .delta = delta,
         .data_as_string = f->traits & STRING,
     };
-    if (f->style.encoding == CHANNELS_JSON && payload.len && !publication_is_json(p))
+    if (f->style.encoding == CHANNELS_JSON && p->payload_len && !publication_is_json(p))
         return FRAME_NOT_JSON;
     if (f->kind == ITEM) {
         channels_append_publication(&b->bytes, f->style.encoding, &item);

@@ -104,7 +104,7 @@ static struct bytes wanted_run(struct subscription *s, size_t limit, uint64_t *r
     if (first == end)
         return (struct bytes){"", 0};
     struct bytes run = frame_log_slice(log, first, limit, ret_next);
-    if (s->deltas && !s->based && !s->form->channel->ns->keyed)
+    if (s->deltas && !s->based && !delta_by_key(s->form->channel->ns))
         end = first + 1; /* a full one, then deltas */
     if (*ret_next <= end)
         return run;
@@ -112,10 +112,10 @@ static struct bytes wanted_run(struct subscription *s, size_t limit, uint64_t *r
     return frame_log_between(log, first, end);
 }
 
-/* Deltas of keyed channels are against the newest of each key: one frame does not do there. */
+/* Where deltas are against the newest of each key, one frame does not do. */
 static bool is_base(const struct subscription *s)
 {
-    return s->deltas && !s->form->channel->ns->keyed &&
+    return s->deltas && !delta_by_key(s->form->channel->ns) &&
            !(frame_log_facts(&s->form->log, s->cursor).flags & FRAME_JOIN_LEAVE);
 }
 

@@ -50,7 +50,7 @@ static void leave(const struct channel_form *f, const char *session)
 /* What its next deltas are against. Items of what could not be recovered do not reach the client. */
 static bool has_bases(const struct subscription *s, const struct hub_subscribe *result)
 {
-    return (result->recovered || !result->items) && (s->form->channel->ns->keyed || result->block);
+    return (result->recovered || !result->items) && (delta_by_key(s->form->channel->ns) || result->block);
 }
 
 static struct channel_form *form_with_deltas(const struct subscription *s)

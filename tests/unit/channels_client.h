@@ -12,6 +12,7 @@
 
 struct client {
     struct session *session;
+    bool single_base; /* as for streams, whatever keys publications have */
     char keys[8][16];
     struct buf bases[8]; /* by index of the key */
     char heard[4096];
@@ -33,7 +34,8 @@ static inline struct buf *client_base(struct client *c, struct bytes pub)
 {
     CLEANUP_BUF key = BUF_INIT;
     size_t i = 0;
-    json_get_string(pub, "key", &key);
+    if (!c->single_base)
+        json_get_string(pub, "key", &key);
     while (i < 7 && c->bases[i].len && strcmp(c->keys[i], text_of(&key)) != 0)
         i++;
     snprintf(c->keys[i], sizeof c->keys[i], "%s", text_of(&key));

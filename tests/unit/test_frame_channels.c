@@ -112,6 +112,7 @@ static void keys_tags_publisher_and_removals_are_told(void **state)
                  "{\"data\":1,\"info\":{\"user\":\"u\",\"client\":\"c\"},\"offset\":3,\"tags\":{\"t\":\"v\"},\"key\":\"k\"}");
     assert_frame(FORM_ITEM_JSON, &keyed, &removal, "{\"offset\":4,\"key\":\"k\",\"removed\":true}");
     assert_frame(FORM_ITEM_JSON, &here, &removal, "{\"offset\":4,\"removed\":true}"); /* a broker's key is not the client's */
+    assert_frame(FORM_ITEM_STRING, &keyed, &removal, "{\"data\":\"null\",\"offset\":4,\"key\":\"k\",\"removed\":true}");
     assert_frame(FORM_PAYLOAD_JSON, &keyed, &removal, "");
 }
 

@@ -5,6 +5,7 @@ static const char loop_config[] =
     "[[namespace]]\nname = \"d\"\nhistory = 1000\nbehind = \"skip\"\ndelta = true\ngather_ms = 0\n"
     "[[namespace]]\nname = \"re\"\nhistory = 1000\nbehind = \"resync\"\ndelta = true\ngather_ms = 0\n"
     "[[namespace]]\nname = \"k\"\nhistory = 1000\nbehind = \"conflate\"\nkeyed = true\ndelta = true\ngather_ms = 0\n"
+    "[[namespace]]\nname = \"ks\"\nhistory = 1000\nkeyed = true\nmap = \"off\"\ndelta = true\ngather_ms = 0\n"
     "[[namespace]]\nname = \"iv\"\nhistory = 10\nkeyed = true\ndelta = true\ninterval_ms = 100\ngather_ms = 0\n"
     "[[namespace]]\nname = \"ask\"\nhistory = 10\ndelta = true\ndelta_publish = false\ngather_ms = 0\n"
     "[[namespace]]\nname = \"who\"\nhistory = 10\ndelta = true\npresence = true\njoin_leave = true\ngather_ms = 0\n"
@@ -131,6 +132,23 @@ static void in_a_keyed_channel_each_key_has_its_own(void **state)
     tell(.channel = "k:x", .key = "a", .removed = true);
     tell(.channel = "k:x", .key = "a", .n = 6);
     assert_hears(&c, "2 3 ~4 ~5 x 6 ");
+    client_done(&c);
+}
+
+static void in_a_keyed_channel_of_streams_there_is_one_chain(void **state)
+{
+    struct client c;
+    (void)state;
+    client_open(&c);
+    client_join(&c, (struct subscribe_request){.channel = bytes_of("ks:x"), .deltas = true, .items = true});
+    client_hear(&c);
+    c.single_base = true;
+    tell(.channel = "ks:x", .key = "a", .n = 1);
+    tell(.channel = "ks:x", .key = "b", .n = 2);
+    tell(.channel = "ks:x", .key = "a", .n = 3);
+    tell(.channel = "ks:x", .key = "b", .removed = true);
+    tell(.channel = "ks:x", .key = "b", .n = 4);
+    assert_hears(&c, "1 ~2 ~3 x 4 ");
     client_done(&c);
 }
 
@@ -368,6 +386,7 @@ int main(void)
         TEST(where_the_namespace_has_none_or_there_is_a_filter_all_are_in_full),
         TEST(without_delta_publish_only_those_that_ask_become_deltas),
         TEST(in_a_keyed_channel_each_key_has_its_own),
+        TEST(in_a_keyed_channel_of_streams_there_is_one_chain),
         TEST(a_slow_channel_s_deltas_are_against_what_went_out),
         TEST(who_loses_frames_begins_again_in_full),
         TEST(who_loses_frames_of_keys_gets_their_newest_in_full),
