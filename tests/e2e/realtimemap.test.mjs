@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { startCrier, until } from '../lib/crier.mjs';
+import { MapClient } from '../lib/map_client.mjs';
 import { missing, startMosquitto } from '../lib/mosquitto.mjs';
 
 const topicOf = (m) => `/hfp/v2/journey/ongoing/${m.event ?? 'vp'}/${m.mode ?? 'bus'}/${m.operator}/${m.vehicle}/` +
@@ -105,46 +106,6 @@ test('a viewport crops the vehicles to a box, in the shape that the seeds know',
   await client.expectSilence(300, (m) => [POSITIONS, LEFT, NOTIFICATION].includes(m.type));
 });
 
-/** Fields of a protobuf message: [number, wire type, value]; bytes as Buffer. */
-function fields(bytes) {
-  const list = [];
-  let at = 0;
-  const varint = () => {
-    let value = 0n, shift = 0n, byte;
-    do {
-      byte = bytes[at++];
-      value |= BigInt(byte & 127) << shift;
-      shift += 7n;
-    } while (byte & 128);
-    return value;
-  };
-  while (at < bytes.length) {
-    const tag = Number(varint());
-    if ((tag & 7) === 0) list.push([tag >> 3, varint()]);
-    else {
-      const length = Number(varint());
-      list.push([tag >> 3, bytes.subarray(at, at += length)]);
-    }
-  }
-  return list;
-}
-
-const zigzag = (value) => Number(value >> 1n) * (value & 1n ? -1 : 1);
-
-function readBatch(message) {
-  const batch = { reset: false, vehicles: [], left: [] };
-  for (const [number, value] of fields(message.raw.subarray(4))) {
-    if (number === 1) batch.reset = value === 1n;
-    if (number === 3) {
-      const vehicle = Object.fromEntries(fields(value));
-      batch.vehicles.push({ id: vehicle[1].toString(), lat: zigzag(vehicle[2]), lon: zigzag(vehicle[3]), mode: Number(vehicle[8] ?? 0n),
-        line: vehicle[9]?.toString() });
-    }
-    if (number === 4) batch.left.push(value.toString());
-  }
-  return batch;
-}
-
 test('a protobuf session gets compact batches that carry what left', { skip: missing }, async (t) => {
   const broker = await startMosquitto();
   t.after(() => broker.stop());
@@ -152,24 +113,20 @@ test('a protobuf session gets compact batches that carry what left', { skip: mis
   await server.waitUntilReady();
   const at = Date.now() - 60000;
   await tell(broker, { operator: '0040', vehicle: '00401', at, lat: 60.17, long: 24.94, mode: 'tram', line: '4' });
-  const page = await server.typed({ path: '/ws?codec=protobuf', form: 'binary' });
-  const point = (longitude, latitude) => {
-    const bytes = Buffer.alloc(18);
-    bytes[0] = 9;
-    bytes.writeDoubleLE(longitude, 1);
-    bytes[9] = 17;
-    bytes.writeDoubleLE(latitude, 10);
-    return bytes;
-  };
-  const box = (west, south, east, north) =>
-    Buffer.concat([Buffer.from([10, 18]), point(west, south), Buffer.from([18, 18]), point(east, north)]);
-  page.send(VIEWPORT, box(24.9, 60.1, 25, 60.2));
-  const first = readBatch(await page.nextType(VEHICLES));
-  assert.deepEqual(first, { reset: true, left: [], vehicles: [{ id: '0040.00401', lat: 60170000, lon: 24940000, mode: 1, line: '4' }] });
+  const page = await MapClient.open(server);
+  const batches = [];
+  page.onBatch = (batch) => batches.push(batch);
+  const next = () => until(() => batches.shift(), 'a batch');
+  page.look({ west: 24.9, south: 60.1, east: 25, north: 60.2 });
+  const first = await next();
+  assert.ok(Math.abs(first.timeMs - Date.now()) < 10000);
+  assert.deepEqual({ ...first, timeMs: 0 }, { reset: true, timeMs: 0, left: [],
+    vehicles: [{ id: '0040.00401', lat: 60170000, lon: 24940000, flags: 0, timeMs: at, mode: 1, line: '4' }] });
   await tell(broker, { operator: '0040', vehicle: '00401', at: at + 1000, lat: 60.18, long: 24.94, mode: 'tram', line: '4' });
-  assert.equal(readBatch(await page.nextType(VEHICLES)).vehicles[0].lat, 60180000);
+  assert.equal((await next()).vehicles[0].lat, 60180000);
   await tell(broker, { operator: '0040', vehicle: '00401', at: at + 2000, lat: 60.22, long: 24.94, mode: 'tram', line: '4' });
-  assert.deepEqual(readBatch(await page.nextType(VEHICLES)), { reset: false, vehicles: [], left: ['0040.00401'] });
+  const gone = await next();
+  assert.deepEqual([gone.reset, gone.vehicles, gone.left], [false, [], ['0040.00401']]);
 });
 
 // ---- from the embedded log: what a restart finds again ----
