@@ -168,6 +168,19 @@ test('fleet: a snapshot replaces what is shown without taking away what stays', 
   assert.equal(fleet.vehicles.size, 1);
 });
 
+test('fleet: a recording that begins anew goes on, and a wrong clock of one vehicle misleads nobody', () => {
+  const fleet = new Fleet();
+  const at = (time_ms, more) => ({ reset: false, time_ms: 1_795_000_000_000, left: [], vehicles: [{ ...bus, time_ms, ...more }] });
+  fleet.apply(at(1_700_000_600_000), 0, 1_795_000_000_000);
+  fleet.apply(at(1_700_000_000_000, { lat: 60_200_000 }), 1000, 1_795_000_001_000);
+  assert.equal(fleet.get(bus.id).data.lat, 60_200_000);
+  fleet.apply(at(1_795_090_000_000, { id: 'wrong' }), 2000, 1_795_000_002_000);
+  assert.equal(fleet.newestMs, 1_700_000_600_000);
+  assert.equal(fleet.feedTime(5000), 1_700_000_605_000, 'the clock of the positions runs on');
+  fleet.apply({ ...at(1_700_000_001_000), reset: true }, 6000, 1_795_000_006_000);
+  assert.equal(fleet.feedTime(6000), 1_700_000_001_000);
+});
+
 test('fleet: memory has a bound', () => {
   const fleet = new Fleet();
   const many = Array.from({ length: 20_500 }, (_, i) => ({ ...bus, id: `v${i}` }));

@@ -1,7 +1,9 @@
 // The map page in a real browser, against the real server with the module realtimemap on its embedded log.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
-import { sleep, until } from '../lib/crier.mjs';
+import { buildDir, sleep, until } from '../lib/crier.mjs';
 import { MapPage, launch, startMap, tell } from './map_page.mjs';
 
 let browser;
@@ -398,4 +400,29 @@ test('the page says what is missing when the map library is not installed', asyn
   await page.route('**/vendor/**', (route) => route.fulfill({ status: 404, body: '' }));
   await page.goto(`${server.url}/map/`);
   assert.match(await page.getByRole('alert').filter({ hasText: 'library' }).textContent(), /\.\/run\.sh/);
+});
+
+test('the simulated city lives: it moves, opens its doors, and the page says that it is simulated', async (t) => {
+  const server = await startMap(t, { interval_ms: 500, module: { simulated: true, attribution: 'simulated vehicles' } });
+  const city = spawn(join(buildDir, 'crier-hfp'), ['simulate', '--vehicles', '600', '--to', server.url, '--api-key-file', join(server.dir, 'api.key'), '--with-parent'],
+    { stdio: 'ignore' });
+  t.after(() => city.kill());
+  const map = await open(t, server, { hash: '#10.6/60.21/24.93' });
+  await map.until('traffic.visible.length > 250', 'a city full of vehicles');
+  const placed = () => map.read('Object.fromEntries(traffic.visible.map(({ vehicle, x, y }) => [vehicle.id, [x, y, vehicle.data.time_ms]]))');
+  const before = await placed();
+  await sleep(6000);
+  const after = await placed();
+  const both = Object.keys(before).filter((id) => after[id]);
+  const moved = both.filter((id) => Math.hypot(before[id][0] - after[id][0], before[id][1] - after[id][1]) > 0.5);
+  assert.ok(moved.length > both.length / 4, `${moved.length} of ${both.length} have moved`);
+  assert.ok(both.filter((id) => after[id][2] > before[id][2]).length > both.length * 0.8, 'most have told where they are');
+  assert.ok(await map.read('traffic.visible.some(({ vehicle }) => vehicle.doorsOpen)'), 'open doors');
+  assert.ok((await map.read('new Set(traffic.visible.map(({ vehicle }) => vehicle.data.mode)).size')) >= 4, 'several modes');
+  assert.ok(await map.page.locator('#simulated').isVisible());
+  assert.match(await map.page.locator('.maplibregl-ctrl-attrib').textContent(), /simulated vehicles.*GSHHG/);
+  assert.match(await map.page.locator('#connection').textContent(), /Live.*\d+ vehicles.*\d\.\d s/s);
+  const [perSecond, drawMs] = await map.read('[scene.framesPerSecond, scene.drawMs]');
+  t.diagnostic(`${Object.keys(after).length} vehicles: ${perSecond.toFixed(1)} frames/s, drawing takes ${drawMs.toFixed(1)} ms`);
+  await map.screenshot('map-city');
 });

@@ -6,7 +6,7 @@ import { modeName } from './palette.mjs';
 const head = (data, tag) => h(tag, {}, h('span', { class: `badge-line mode-${modeName(data.mode)}` }, data.line || '–'),
   h('span', {}, data.headsign || (data.line ? titleOf(data) : data.id)));
 
-const facts = (data, serverMs) => h('dl', {}, ...factsOf(data, serverMs).map(([name, value, kind]) =>
+const facts = (data, nowMs) => h('dl', {}, ...factsOf(data, nowMs).map(([name, value, kind]) =>
   h('div', {}, h('dt', {}, name), h('dd', { class: kind || null }, value))));
 
 /** Follows the pointer; screen readers have the list instead. */
@@ -15,13 +15,13 @@ export class HoverCard {
     this.element = element;
   }
 
-  show(hit, serverMs, { width, height }) {
+  show(hit, nowMs, { width, height }) {
     const { element } = this;
     if (!hit) return void (element.hidden = true);
     if (hit.cluster) {
       element.replaceChildren(h('p', {}, `${hit.cluster.count} vehicles`), h('p', { class: 'muted' }, 'Click to look closer'));
     } else {
-      element.replaceChildren(head(hit.vehicle.data, 'p'), facts(hit.vehicle.data, serverMs));
+      element.replaceChildren(head(hit.vehicle.data, 'p'), facts(hit.vehicle.data, nowMs));
     }
     element.hidden = false;
     const { offsetWidth, offsetHeight } = element;
@@ -40,12 +40,12 @@ export class VehicleCard {
   }
 
   /** `data` may be null: the vehicle is chosen, but nothing is known of it yet. */
-  show(id, data, { serverMs, inView, following }) {
+  show(id, data, { nowMs, inView, following }) {
     const { card, title, facts: list, follow, note } = this.elements;
     card.hidden = id === null;
     if (id === null) return;
     title.replaceChildren(...(data ? head(data, 'span').childNodes : [`Vehicle ${id}`]));
-    list.replaceChildren(...(data ? facts(data, serverMs).childNodes : []));
+    list.replaceChildren(...(data ? facts(data, nowMs).childNodes : []));
     const text = inView ? '' : data ? 'Not in view: follow it to see it.' : 'It has not been seen here yet.';
     if (note.textContent !== text) note.textContent = text;
     follow.setAttribute('aria-pressed', String(following));

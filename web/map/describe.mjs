@@ -42,9 +42,9 @@ export function titleOf({ id, mode, line, headsign }) {
 }
 
 /** Rows [name, value, class?] for the card. */
-export function factsOf(data, serverMs) {
+export function factsOf(data, nowMs) {
   const doors = (data.flags & FLAG.DOORS_OPEN) !== 0;
-  const ageMs = serverMs - data.time_ms;
+  const ageMs = nowMs - data.time_ms;
   return [
     doors ? ['Doors', 'open'] : null,
     data.speed === undefined ? null : ['Speed', `${Math.round((data.speed * 36) / 1000)} km/h`],

@@ -6,12 +6,15 @@ import { Vehicle } from './vehicle.mjs';
 
 const LIMIT = 20_000;
 const CLOCK_SAMPLES = 30;
+const FUTURE_MS = 60_000; // a vehicle's clock that is so far ahead is wrong
 
 export class Fleet {
   /** By id; includes those that fade out. */
   vehicles = new Map();
+  /** Time of the newest position, and when on the page's clock (performance.now()) it and anything at all came. */
   newestMs = 0;
-  updates = 0;
+  newestAt = 0;
+  heardAt = -Infinity;
   #offsets = [];
 
   /** How many are here and not on their way out. */
@@ -30,6 +33,7 @@ export class Fleet {
     this.#observeClock(batch.time_ms, wallMs);
     const serverMs = this.serverTime(wallMs);
     const kept = batch.reset ? new Set() : null;
+    if (kept) this.newestMs = 0;
     for (const data of batch.vehicles) {
       kept?.add(data.id);
       this.#put(data, now, serverMs - data.time_ms);
@@ -40,8 +44,11 @@ export class Fleet {
   }
 
   #put(data, now, lagMs) {
-    this.updates++;
-    if (data.time_ms > this.newestMs) this.newestMs = data.time_ms;
+    this.heardAt = now;
+    if (data.time_ms > this.newestMs && lagMs > -FUTURE_MS) {
+      this.newestMs = data.time_ms;
+      this.newestAt = now;
+    }
     const known = this.vehicles.get(data.id);
     if (known) known.update(data, now, lagMs);
     else this.vehicles.set(data.id, new Vehicle(data, now, lagMs));
@@ -66,6 +73,11 @@ export class Fleet {
   /** Age of the newest position in ms, or null without any. */
   ageMs(wallMs = Date.now()) {
     return this.newestMs ? Math.max(0, this.serverTime(wallMs) - this.newestMs) : null;
+  }
+
+  /** The clock of the positions: of today in a live feed, of the past in a recording that is played again. */
+  feedTime(now = performance.now()) {
+    return this.newestMs ? this.newestMs + Math.max(0, now - this.newestAt) : this.serverTime();
   }
 
   advance(now) {

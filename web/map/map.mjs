@@ -46,7 +46,7 @@ const box = () => {
 
 const filters = new Filters({ modes: $('modes'), operator: $('operator'), chosen: $('chosen'), count: $('filter-count'), clear: $('clear-filter') });
 const replay = new Replay(box);
-const timeline = new Timeline({ range: $('time'), play: $('play'), live: $('live'), speed: $('speed'), text: $('time-text') }, () => fleet.serverTime());
+const timeline = new Timeline({ range: $('time'), play: $('play'), live: $('live'), speed: $('speed'), text: $('time-text') }, () => fleet.feedTime());
 const find = (id) => (timeline.isLive ? fleet.get(id) : replay.get(id));
 const selection = new Selection({ map, find });
 
@@ -76,6 +76,7 @@ const toasts = new Toasts($('toasts'));
 const announcer = new Announcer($('announcer'));
 const status = new Status(feed.client, { root: $('connection'), text: $('connection-text'), count: $('count'), lag: $('lag'), tryNow: $('try-now') }, () => ({
   ageMs: fleet.ageMs(),
+  silentMs: fleet.newestMs ? performance.now() - fleet.heardAt : 0,
   count: fleet.size,
   replayMs: timeline.timeMs,
 }));
@@ -129,7 +130,7 @@ const card = new VehicleCard(
 function showCard() {
   const { id, data, following } = selection;
   const vehicle = id !== null && find(id);
-  card.show(id, data, { serverMs: timeline.timeMs ?? fleet.serverTime(), inView: Boolean(vehicle), following });
+  card.show(id, data, { nowMs: timeline.timeMs ?? fleet.feedTime(), inView: Boolean(vehicle), following });
 }
 
 async function choose(id, { fly = false, follow = false } = {}) {
@@ -154,7 +155,7 @@ function pointAt(point) {
   const hit = point && traffic.at(point.x, point.y);
   traffic.hovered = hit?.vehicle?.id ?? null;
   map.getCanvas().style.cursor = hit ? 'pointer' : '';
-  hover.show(hit, timeline.timeMs ?? fleet.serverTime(), scene.camera);
+  hover.show(hit, timeline.timeMs ?? fleet.feedTime(), scene.camera);
 }
 
 function onClick({ point, originalEvent }) {

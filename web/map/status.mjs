@@ -3,14 +3,15 @@ import { ageText, timeText } from './describe.mjs';
 
 const TEXT = { idle: 'Not connected', connecting: 'Connecting …', open: 'Live', waiting: 'Connection lost', closed: 'The server ended the connection' };
 const TICK_MS = 500;
-const OLD_MS = 10_000;
+const SILENT_MS = 10_000;
+const RECORDED_MS = 86_400_000; // positions so old are those of a recording
 
 export class Status {
   #state = 'connecting';
   #retryAt = 0;
   #read;
 
-  /** Elements: root, text, count, lag, tryNow. `read` gives {ageMs, count, replayMs}. */
+  /** Elements: root, text, count, lag, tryNow. `read` gives {ageMs, silentMs, count, replayMs}. */
   constructor(client, elements, read) {
     this.elements = elements;
     this.#read = read;
@@ -29,14 +30,14 @@ export class Status {
 
   tick() {
     const { root, text, count: counter, lag } = this.elements;
-    const { ageMs, count, replayMs } = this.#read();
+    const { ageMs, silentMs, count, replayMs } = this.#read();
     const replayed = this.#state === 'open' && replayMs !== null;
-    const quiet = this.#state === 'open' && !replayed && ageMs !== null && ageMs > OLD_MS;
+    const quiet = this.#state === 'open' && !replayed && silentMs > SILENT_MS;
     root.dataset.state = replayed ? 'replay' : quiet ? 'quiet' : this.#state;
     const words = replayed ? 'Replay' : quiet ? 'Connected, no new positions' : TEXT[this.#state];
     if (text.textContent !== words) text.textContent = words;
     counter.textContent = this.#state === 'open' && !replayed ? `· ${count} ${count === 1 ? 'vehicle' : 'vehicles'}` : '';
-    root.classList.toggle('ages', this.#state === 'open' && !replayed && ageMs !== null);
+    root.classList.toggle('ages', this.#state === 'open' && !replayed && ageMs !== null && ageMs < RECORDED_MS);
     lag.textContent = this.#detail({ ageMs, replayMs: replayed ? replayMs : null });
   }
 
@@ -44,6 +45,7 @@ export class Status {
     if (this.#state === 'waiting') return `· next try in ${Math.max(1, Math.ceil((this.#retryAt - performance.now()) / 1000))} s`;
     if (this.#state !== 'open') return '';
     if (replayMs !== null) return `· ${timeText(replayMs)}`;
-    return ageMs === null ? '' : `· ${ageText(ageMs)}`;
+    if (ageMs === null) return '';
+    return ageMs < RECORDED_MS ? `· ${ageText(ageMs)}` : `· recorded ${ageText(ageMs)} ago`;
   }
 }

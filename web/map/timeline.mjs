@@ -8,19 +8,19 @@ const LIVE_S = 2; // this close to now there is nothing to replay
 const TEXT_MS = 250;
 
 export class Timeline extends EventTarget {
-  /** The moment that is shown, in the server's time; null while live. */
+  /** The moment that is shown, in the feed's time; null while live. */
   timeMs = null;
   speed = 1;
   playing = true;
   #last = 0;
-  #serverTime;
+  #feedTime;
   #dragged = false;
 
-  /** Elements: range, play, live, speed, text. `serverTime` gives the server's clock. */
-  constructor(elements, serverTime) {
+  /** Elements: range, play, live, speed, text. `feedTime` gives the clock of the positions. */
+  constructor(elements, feedTime) {
     super();
     this.elements = elements;
-    this.#serverTime = serverTime;
+    this.#feedTime = feedTime;
     const { range, play, live, speed } = elements;
     Object.assign(range, { min: -REACH_S, max: 0, step: 1, value: 0 });
     range.addEventListener('pointerdown', () => { this.#dragged = true; });
@@ -50,16 +50,16 @@ export class Timeline extends EventTarget {
     const passed = Math.min(now - this.#last, 250); // a hidden page stands still
     this.#last = now;
     if (this.playing && !this.#dragged) this.timeMs += passed * this.speed;
-    const serverMs = this.#serverTime();
-    this.timeMs = Math.max(this.timeMs, serverMs - REACH_S * 1000);
-    if (this.timeMs > serverMs - (LIVE_S / 2) * 1000) this.goLive();
-    return this.timeMs ?? serverMs;
+    const feedMs = this.#feedTime();
+    this.timeMs = Math.max(this.timeMs, feedMs - REACH_S * 1000);
+    if (this.timeMs > feedMs - (LIVE_S / 2) * 1000) this.goLive();
+    return this.timeMs ?? feedMs;
   }
 
   #seek(offsetS) {
     if (offsetS > -LIVE_S) return this.goLive();
     const wasLive = this.isLive;
-    this.timeMs = this.#serverTime() + offsetS * 1000;
+    this.timeMs = this.#feedTime() + offsetS * 1000;
     this.#show();
     if (wasLive) this.dispatchEvent(new Event('change'));
   }
@@ -71,9 +71,8 @@ export class Timeline extends EventTarget {
 
   #show() {
     const { range, play, live, speed, text } = this.elements;
-    const agoS = this.isLive ? 0 : Math.max(0, Math.round((this.#serverTime() - this.timeMs) / 1000));
-    if (!this.#dragged && document.activeElement !== range) range.value = -agoS;
-    else if (!this.#dragged && !this.isLive) range.value = -agoS;
+    const agoS = this.isLive ? 0 : Math.max(0, Math.round((this.#feedTime() - this.timeMs) / 1000));
+    if (!this.#dragged) range.value = -agoS;
     const words = this.isLive ? 'now' : `${Math.floor(agoS / 60)} min ${agoS % 60} s ago`;
     range.setAttribute('aria-valuetext', this.isLive ? 'live' : words);
     range.style.setProperty('--played', `${((Number(range.value) + REACH_S) / REACH_S) * 100}%`);
@@ -81,7 +80,7 @@ export class Timeline extends EventTarget {
     play.setAttribute('aria-label', this.playing ? 'Pause' : 'Play');
     play.textContent = this.playing ? '❚❚' : '▶';
     live.setAttribute('aria-pressed', String(this.isLive));
-    const clock = this.isLive ? timeText(this.#serverTime()) : `${timeText(this.timeMs)}`;
+    const clock = this.isLive ? timeText(this.#feedTime()) : `${timeText(this.timeMs)}`;
     text.textContent = this.isLive ? clock : `${clock} · ${words}`;
   }
 }

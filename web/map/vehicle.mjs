@@ -11,6 +11,7 @@ const AHEAD_MS = 1400; // full speed for so long after a position came, then the
 const ROLL_OUT_MS = 900;
 const FADE_MS = 350;
 const JUMP_M = 400;
+const ANEW_MS = 60_000; // a position so much older is no late one: the feed begins anew, as a recording does
 const RADIANS = Math.PI / 180;
 
 /** With reduced motion vehicles stay where their last position was. */
@@ -54,7 +55,8 @@ export class Vehicle {
   /** A new position. */
   update(data, now, lagMs) {
     this.leftAt = 0;
-    if (data.time_ms < this.data.time_ms) return;
+    const earlierMs = this.data.time_ms - data.time_ms;
+    if (earlierMs > 0 && earlierMs < ANEW_MS) return;
     this.advance(now);
     const { x, y, heading } = this;
     this.data = data;
