@@ -102,6 +102,29 @@ for (const way of TRANSPORTS) {
   });
 }
 
+for (const way of TRANSPORTS) {
+  test(`${way.name}: deltas, also across a cut`, async (t) => {
+    const server = await start(t, { namespace: [{ name: 'default', history: 1000, force_recovery: true, delta: true }] });
+    const client = await streamClient(t, server, way);
+    const sub = client.newSubscription('log', { delta: 'fossil' });
+    const got = [];
+    sub.on('publication', (ctx) => got.push(way.protobuf ? JSON.parse(new TextDecoder().decode(ctx.data)) : ctx.data));
+    sub.subscribe();
+    await sub.ready(5000 * slowness);
+    const witness = await openSession(t, server, { kind: way.transport, more: [{ id: 2, subscribe: { channel: 'log', delta: 'fossil' } }] });
+    assert.equal((await witness.reply(2)).subscribe.delta, true);
+    const bulk = TEXT.repeat(20);
+    for (let i = 0; i < 40; i++) {
+      await server.api('publish', { channel: 'log', data: { i, bulk } });
+      if (i === 20) await server.api('disconnect', { user: '', whitelist: [witness.client], disconnect: { code: 3011, reason: 'force reconnect' } });
+    }
+    await until(() => got.length >= 40, '40 publications');
+    assert.deepEqual(got, Array.from({ length: 40 }, (_, i) => ({ i, bulk })));
+    await until(() => witness.messages.filter((m) => m.push?.pub).length === 40, '40 pushes');
+    assert.equal(witness.messages.filter((m) => m.push?.pub?.delta).length, 39);
+  });
+}
+
 test('the library falls back from a WebSocket that cannot be opened', async (t) => {
   const { Centrifuge } = await import('centrifuge');
   const { EventSource } = await import('../lib/streams.mjs');
