@@ -14,6 +14,7 @@ static const struct crier_error_info errors[] = {
     {CRIER_ERR_EXPIRED, 401, false, "expired"},
     {CRIER_ERR_TOO_MANY_REQUESTS, 429, true, "too many requests"},
     {CRIER_ERR_UNRECOVERABLE_POSITION, 416, false, "unrecoverable position"},
+    {CRIER_ERR_CONCURRENT_PAGINATION, 409, true, "concurrent pagination"},
     {CRIER_ERR_UNKNOWN_OUTCOME, 504, true, "unknown: the broker did not answer in time, the message may have been stored"},
     {CRIER_ERR_BROKER_UNAVAILABLE, 503, true, "broker unavailable"},
     {CRIER_ERR_BROKER_REFUSED, 502, false, "refused by the broker"},

@@ -21,6 +21,7 @@ enum crier_error {
     CRIER_ERR_EXPIRED = 110,
     CRIER_ERR_TOO_MANY_REQUESTS = 111,
     CRIER_ERR_UNRECOVERABLE_POSITION = 112,
+    CRIER_ERR_CONCURRENT_PAGINATION = 113, /* one page at a time */
     CRIER_ERR_UNKNOWN_OUTCOME = 120,     /* the broker's acknowledgement did not come in time: it may have been stored */
     CRIER_ERR_BROKER_UNAVAILABLE = 121,  /* not stored; a retry is safe */
     CRIER_ERR_BROKER_REFUSED = 122,      /* not stored; a retry will fail again */

@@ -3,6 +3,7 @@
 
 #include "channels_wire.h"
 #include "hub/history_call.h"
+#include "hub/map.h"
 #include "hub/publish.h"
 #include "hub/query.h"
 #include "loop/engine.h"
@@ -71,20 +72,67 @@ static void on_published(struct hub_call *call, void *owner)
     hub_publish_free(p);
 }
 
-void channels_handle_publish(struct session *s, uint32_t id, const struct channels_publish *r)
+static struct hub_publish *publish_new(struct session *s, uint32_t id, struct bytes channel, struct bytes data)
 {
-    enum crier_error error = r->channel.len && r->data.data ? check(s, r->channel, RIGHT_PUBLISH) : CRIER_ERR_BAD_REQUEST;
-    if (error != CRIER_OK) {
-        channels_error(s, id, error, NULL);
-        return;
-    }
     CLEANUP_BUF info = BUF_INIT;
-    struct hub_publish *p = hub_publish_new(&s->loop->inbox, r->channel, r->data, on_published);
+    struct hub_publish *p = hub_publish_new(&s->loop->inbox, channel, data, on_published);
     p->arg = pending_new(s, id);
     p->user = xstrdup(s->user);
     channels_append_own_info(s, &info);
     buf_append(&info, "", 1);
     p->info = buf_take(&info);
+    return p;
+}
+
+/* The key that a change has: the client's, or one that the namespace gives it. data NULL: it has none. */
+static struct bytes key_of_change(const struct session *s, const struct config_namespace *ns, struct bytes asked)
+{
+    switch (ns->client_key) {
+    case CLIENT_KEY_CLIENT:
+        return bytes_of(s->id);
+    case CLIENT_KEY_USER:
+        return *s->user ? bytes_of(s->user) : BYTES_NULL;
+    default:
+        return asked;
+    }
+}
+
+static void change_map(struct session *s, uint32_t id, const struct channels_publish *r)
+{
+    const struct config_namespace *ns = config_namespace_of(s->loop->engine->config, r->channel);
+    enum crier_error error = check(s, r->channel, r->removed ? RIGHT_MAP_REMOVE : RIGHT_MAP_PUBLISH);
+    struct bytes key = ns ? key_of_change(s, ns, r->key) : BYTES_NULL;
+
+    if (error == CRIER_OK && !key.data)
+        error = CRIER_ERR_PERMISSION_DENIED;
+    if (error == CRIER_OK && (!key.len || (!r->removed && !r->data.data)))
+        error = CRIER_ERR_BAD_REQUEST;
+    if (error != CRIER_OK) {
+        channels_error(s, id, error, NULL);
+        return;
+    }
+    struct hub_publish *p = publish_new(s, id, r->channel, r->removed ? BYTES_NULL : r->data);
+    p->map = true;
+    p->has_key = true;
+    p->tombstone = r->removed;
+    buf_append_bytes(&p->key, key);
+    hub_call_post(s->loop->engine->hub, &p->call);
+}
+
+void channels_handle_publish(struct session *s, uint32_t id, const struct channels_publish *r)
+{
+    const struct config_namespace *ns = config_namespace_of(s->loop->engine->config, r->channel);
+    if (r->type != CHANNELS_STREAM) {
+        change_map(s, id, r);
+        return;
+    }
+    bool usable = r->channel.len && r->data.data && !(ns && namespace_is_map(ns));
+    enum crier_error error = usable ? check(s, r->channel, RIGHT_PUBLISH) : CRIER_ERR_BAD_REQUEST;
+    if (error != CRIER_OK) {
+        channels_error(s, id, error, NULL);
+        return;
+    }
+    struct hub_publish *p = publish_new(s, id, r->channel, r->data);
     hub_call_post(s->loop->engine->hub, &p->call);
 }
 

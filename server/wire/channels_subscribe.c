@@ -21,12 +21,13 @@ static void subscription_free(struct channels_subscription *sub)
 {
     buf_done(&sub->items);
     buf_done(&sub->ends);
+    channels_map_free(sub->map);
     free(sub->data);
     free(sub->info);
     free(sub);
 }
 
-static void drop(struct session *s, struct channels_subscription *sub)
+void channels_subscription_drop(struct session *s, struct channels_subscription *sub)
 {
     LL_DELETE(channels_client(s)->subscriptions, sub);
     subscription_free(sub);
@@ -59,7 +60,7 @@ static struct channels_subscription *add(struct session *s, struct bytes channel
     return sub;
 }
 
-static uint32_t ttl_of(const struct channels_subscription *sub)
+uint32_t channels_subscription_ttl(const struct channels_subscription *sub)
 {
     int64_t left = sub->expire_at_s - (int64_t)time(NULL);
     return sub->expire_at_s ? (left > 0 ? (uint32_t)left : 1) : 0;
@@ -108,8 +109,6 @@ static enum crier_error check_request(struct session *s, const struct channels_s
         return CRIER_ERR_UNKNOWN_CHANNEL;
     if (!channel_name_valid(config, r->channel) || (r->recover && r->epoch.len >= CHANNEL_EPOCH_SIZE))
         return CRIER_ERR_BAD_REQUEST;
-    if (r->type > CHANNELS_MAP_USERS)
-        return CRIER_ERR_NOT_AVAILABLE;
     if (r->tf.data && !ns->tags_filter)
         return CRIER_ERR_BAD_REQUEST;
     return CRIER_OK;
@@ -148,26 +147,51 @@ static bool is_allowed(struct session *s, struct channels_subscription *sub, con
     return error == CRIER_OK;
 }
 
+/* NULL when it is not allowed, and answered. */
+struct channels_subscription *channels_subscription_new(struct session *s, uint32_t id,
+                                                        const struct channels_subscribe *r)
+{
+    enum crier_error error = check_request(s, r);
+    if (error != CRIER_OK) {
+        channels_error(s, id, error, NULL);
+        return NULL;
+    }
+    struct channels_subscription *sub = add(s, r->channel, r);
+    sub->id = id;
+    if (!is_allowed(s, sub, r)) {
+        if (!s->closing)
+            channels_subscription_drop(s, sub);
+        return NULL;
+    }
+    channels_schedule(s);
+    return sub;
+}
+
+void channels_subscription_refuse(struct session *s, struct channels_subscription *sub, enum crier_error error,
+                                  const char *detail)
+{
+    uint32_t id = sub->id;
+    channels_subscription_drop(s, sub);
+    channels_error(s, id, error, detail);
+}
+
 void channels_handle_subscribe(struct session *s, uint32_t id, const struct channels_subscribe *r)
 {
     if (!r->channel.len || (r->delta.len && !bytes_eq_str(r->delta, "fossil"))) {
         session_close(s, CHANNELS_CLOSE_BAD_REQUEST, "bad request");
         return;
     }
-    enum crier_error error = check_request(s, r);
-    if (error != CRIER_OK) {
-        channels_error(s, id, error, NULL);
+    if (r->type > CHANNELS_MAP_USERS) {
+        channels_error(s, id, CRIER_ERR_NOT_AVAILABLE, NULL);
         return;
     }
-    struct channels_subscription *sub = add(s, r->channel, r);
-    sub->id = id;
-    if (!is_allowed(s, sub, r)) {
-        if (!s->closing)
-            drop(s, sub);
+    if (r->type != CHANNELS_STREAM) {
+        channels_map_subscribe(s, id, r);
         return;
     }
-    ask(s, sub, r);
-    channels_schedule(s);
+    struct channels_subscription *sub = channels_subscription_new(s, id, r);
+    if (sub)
+        ask(s, sub, r);
 }
 
 void channels_subscribe_server_side(struct session *s, struct bytes channel, const struct channels_subscribe *r,
@@ -201,7 +225,7 @@ void channels_handle_sub_refresh(struct session *s, uint32_t id, struct bytes ch
     if (!take_token(s, sub, token))
         return;
     channels_schedule(s);
-    const struct channels_refresh_result result = {.expires = sub->expire_at_s != 0, .ttl = ttl_of(sub)};
+    const struct channels_refresh_result result = {.expires = sub->expire_at_s != 0, .ttl = channels_subscription_ttl(sub)};
     channels_out_begin(s, &out);
     channels_reply_refresh(&out.bytes, channels_client(s)->style.encoding, id, true, &result);
     channels_out_send(s, &out);
@@ -211,11 +235,11 @@ void channels_handle_sub_refresh(struct session *s, uint32_t id, struct bytes ch
 
 #define REPLY_ITEMS_BYTES 65536 /* of recovered publications in the reply; more follow it as pushes */
 
-/* As many items as go into the reply; returns their number. */
-static uint32_t take_items(struct channels_subscription *sub, const struct frame_block *block)
+uint32_t channels_subscription_keep(struct channels_subscription *sub, const struct frame_block *block,
+                                    size_t limit_bytes)
 {
     uint32_t n = 0;
-    while (n < block->count && (n == 0 || block->marks[n].end <= REPLY_ITEMS_BYTES)) {
+    while (n < block->count && (n == 0 || block->marks[n].end <= limit_bytes)) {
         buf_append(&sub->ends, &block->marks[n].end, sizeof block->marks[n].end);
         n++;
     }
@@ -238,10 +262,10 @@ static uint32_t fill_result(struct channels_subscription *sub, const struct hub_
         .was_recovering = sub->recover,
         .delta = sub->delta,
         .expires = sub->expire_at_s != 0,
-        .ttl = ttl_of(sub),
+        .ttl = channels_subscription_ttl(sub),
         .data = sub->data ? bytes_of(sub->data) : BYTES_NULL,
     };
-    return recovered && h->items && h->block ? take_items(sub, h->block) : 0;
+    return recovered && h->items && h->block ? channels_subscription_keep(sub, h->block, REPLY_ITEMS_BYTES) : 0;
 }
 
 /* What did not fit into the reply, as frames that follow it. */
@@ -263,7 +287,7 @@ static void push_rest(struct session *s, const struct channels_subscription *sub
     session_send_block(s, frame_builder_finish(&frames), live);
 }
 
-static void send_result(struct session *s, struct channels_subscription *sub)
+void channels_subscription_answer(struct session *s, struct channels_subscription *sub)
 {
     struct channels_out out;
     channels_out_begin(s, &out);
@@ -285,11 +309,11 @@ static void send_unsubscribed(struct session *s, uint32_t id)
 }
 
 /* Undoes a subscription that has just begun. */
-static void undo(struct session *s, struct channels_subscription *sub)
+void channels_subscription_undo(struct session *s, struct channels_subscription *sub)
 {
     CLEANUP_BUF name = BUF_INIT;
     buf_append_str(&name, sub->channel);
-    drop(s, sub);
+    channels_subscription_drop(s, sub);
     session_unsubscribe(s, buf_bytes(&name));
 }
 
@@ -312,15 +336,10 @@ static void begin(struct session *s, struct channels_subscription *sub, struct s
         c->connect_waits--;
         channels_connect_progress(s);
     } else {
-        send_result(s, sub);
+        channels_subscription_answer(s, sub);
     }
     if (h->items && h->block && taken < h->block->count && !s->closing)
         push_rest(s, sub, live, h->block, taken);
-    uint32_t id = sub->unsubscribe_id;
-    if (id && !s->closing) {
-        undo(s, sub);
-        finish_undo(s, id);
-    }
 }
 
 /* Nothing can be recovered where neither history nor a broker keeps it. */
@@ -344,13 +363,21 @@ void channels_on_subscribed(struct session *s, struct subscription *live, const 
     }
     take_options(sub, live->form);
     sub->delta = live->deltas;
-    if (sub->recover && sub->strict && !h->recovered) {
-        uint32_t id = sub->id;
-        undo(s, sub);
+    uint32_t id = sub->id, unsubscribe_id = sub->unsubscribe_id;
+    if (sub->map) {
+        channels_map_live(s, sub, live, h);
+    } else if (sub->recover && sub->strict && !h->recovered) {
+        channels_subscription_undo(s, sub);
         channels_error(s, id, CRIER_ERR_UNRECOVERABLE_POSITION, NULL);
-        return;
+    } else {
+        begin(s, sub, live, h);
     }
-    begin(s, sub, live, h);
+    if (!unsubscribe_id || s->closing)
+        return;
+    sub = channels_subscription_find(s, name);
+    if (sub)
+        channels_subscription_undo(s, sub);
+    finish_undo(s, unsubscribe_id);
 }
 
 void channels_on_subscribe_failed(struct session *s, struct bytes channel, enum crier_error error, const char *detail)
@@ -362,7 +389,7 @@ void channels_on_subscribe_failed(struct session *s, struct bytes channel, enum 
     uint32_t id = sub->id, unsubscribe_id = sub->unsubscribe_id;
     bool in_connect = sub->server_side && c->state == CHANNELS_CONNECTING;
 
-    drop(s, sub);
+    channels_subscription_drop(s, sub);
     channels_error(s, id, error, detail);
     if (unsubscribe_id)
         finish_undo(s, unsubscribe_id);
@@ -379,7 +406,7 @@ void channels_on_unsubscribed(struct session *s, struct bytes channel, int code,
     if (!sub)
         return;
     bool server_side = sub->server_side;
-    drop(s, sub);
+    channels_subscription_drop(s, sub);
     if (server_side && code >= CHANNELS_UNSUBSCRIBED_STATE) {
         session_close(s, CHANNELS_CLOSE_INSUFFICIENT_STATE, "insufficient state");
         return;
@@ -394,13 +421,17 @@ void channels_on_unsubscribed(struct session *s, struct bytes channel, int code,
 void channels_handle_unsubscribe(struct session *s, uint32_t id, struct bytes channel)
 {
     struct channels_subscription *sub = channels_subscription_find(s, channel);
+    if (sub && channels_map_is_paging(sub)) {
+        channels_subscription_drop(s, sub);
+        sub = NULL;
+    }
     if (sub && !sub->answered) {
         sub->unsubscribe_id = id; /* the subscribe is answered first, then undone, then comes what is behind it */
         channels_client(s)->undoing = true;
         return;
     }
     if (sub)
-        undo(s, sub);
+        channels_subscription_undo(s, sub);
     send_unsubscribed(s, id);
 }
 

@@ -54,10 +54,13 @@ struct channels_subscription {
     struct channels_subscribe_result result; /* points into the three below */
     char epoch[CHANNEL_EPOCH_SIZE];
     struct buf items, ends;
+    struct channels_map *map; /* of a map subscription until it is live; NULL none */
     char *data;        /* raw, for the reply; NULL none */
     char *info;        /* chan_info; NULL none */
     char channel[];
 };
+
+struct channels_map;
 
 struct channels_client {
     struct channels_style style;
@@ -141,6 +144,31 @@ struct channels_subscription *channels_subscription_find(struct session *s, stru
 void channels_subscriptions_free(struct channels_client *c);
 /* Ends those whose token is over. */
 void channels_subscriptions_expire(struct session *s, int64_t now_s);
+
+/* Parts of subscribing that map subscriptions share: adding under the command's id after checking it, refusing it with
+ * the subscription gone, ending one that has just begun. */
+struct channels_subscription *channels_subscription_new(struct session *s, uint32_t id,
+                                                        const struct channels_subscribe *r);
+void channels_subscription_refuse(struct session *s, struct channels_subscription *sub, enum crier_error error,
+                                  const char *detail);
+void channels_subscription_drop(struct session *s, struct channels_subscription *sub);
+void channels_subscription_undo(struct session *s, struct channels_subscription *sub);
+/* Copies a block's items up to `limit_bytes` (at least one) for the reply. */
+uint32_t channels_subscription_keep(struct channels_subscription *sub, const struct frame_block *block,
+                                    size_t limit_bytes);
+uint32_t channels_subscription_ttl(const struct channels_subscription *sub);
+/* Sends what `sub->result` says. */
+void channels_subscription_answer(struct session *s, struct channels_subscription *sub);
+
+/* ---- map subscriptions: channels_map.c ---- */
+
+void channels_map_subscribe(struct session *s, uint32_t id, const struct channels_subscribe *r);
+/* The hub's answer to the last step. */
+void channels_map_live(struct session *s, struct channels_subscription *sub, const struct subscription *live,
+                       const struct hub_subscribe *h);
+/* Pages are being read: nothing of it is with the hub yet. */
+bool channels_map_is_paging(const struct channels_subscription *sub);
+void channels_map_free(struct channels_map *m); /* accepts NULL */
 
 /* News from the engine, as in struct wire_ops. */
 void channels_on_subscribed(struct session *s, struct subscription *live, const struct hub_subscribe *h);
