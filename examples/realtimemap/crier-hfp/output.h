@@ -26,7 +26,7 @@ struct output;
 struct output_ops {
     /* 0: taken over; -EAGAIN: the server is away or busy, try again; -EACCES: it will never take any. */
     int (*send)(struct output *o, const struct output_message *m);
-    /* Hands over what was gathered. As send(). */
+    /* Hands over what was gathered. As send(); -EAGAIN of a reliable output also while acknowledgements are missing. */
     int (*flush)(struct output *o);
     /* Waits a few seconds for acknowledgements, then lets go of everything. */
     void (*close)(struct output *o, struct output_counts *ret_counts);

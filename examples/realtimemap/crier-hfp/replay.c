@@ -129,7 +129,7 @@ static int check_files(const struct tool_options *o)
     return 0;
 }
 
-/* The last gathered lines, too, wait for a server that is away. */
+/* The last lines, too, wait for a server that is away. */
 static void finish(struct replay *p)
 {
     while (goes_on(p) && p->run.output->ops->flush(p->run.output) == -EAGAIN)
