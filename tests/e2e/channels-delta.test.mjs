@@ -1,8 +1,10 @@
 // Fossil deltas of the channels wire, with the unmodified client library in both encodings, and frame by frame.
 import assert from 'node:assert/strict';
 import test from 'node:test';
+import { Centrifuge } from 'centrifuge';
 import { RawChannels, channelsClient, gotPublications, publications, subscribed } from '../lib/channels.mjs';
 import { API_KEY, sleep, startCrier, until } from '../lib/crier.mjs';
+import { TRANSPORTS, streamClient } from '../lib/streams.mjs';
 
 const key = { 'X-API-Key': API_KEY };
 const start = (t, more = {}) => startCrier({ t, config: { namespace: [
@@ -96,17 +98,37 @@ test('results of history are never deltas', async (t) => {
   assert.deepEqual(history.publications.map((p) => [p.data.n ?? p.data, p.delta]), [[1, undefined], [2, undefined], [3, undefined]]);
 });
 
-test('recovered publications: the first full, each other against the one before, then live deltas at once', async (t) => {
+/** Data of publications as the library makes them of texts and deltas. */
+function applied(pubs) {
+  const codec = new Centrifuge('ws://127.0.0.1:1')._codec;
+  let before;
+  return pubs.map((p) => {
+    const { newData, newPrevValue } = codec.applyDeltaIfNeeded(p, before);
+    before = newPrevValue;
+    return newData;
+  });
+}
+
+// Each of the others is a delta, or full where the loop answers by itself: which loop a client is on is chance.
+test('recovered publications: the first is full, what follows in the list and live builds on it', async (t) => {
   const server = await start(t);
   const first = await rawSubscriber(t, server, { channel: 'news:a', delta: 'fossil' });
   const { epoch } = first.reply.subscribe;
   for (let n = 1; n <= 4; n++) await publish(server, 'news:a', n);
-  const { raw, reply } = await rawSubscriber(t, server, { channel: 'news:a', delta: 'fossil', recover: true, epoch, offset: 1 });
-  assert.deepEqual([reply.subscribe.recovered, reply.subscribe.delta], [true, true]);
-  assert.deepEqual(reply.subscribe.publications.map((p) => [p.offset, p.delta]), [[2, undefined], [3, true], [4, true]]);
-  assert.equal(reply.subscribe.publications[0].data, doc(2));
-  await publish(server, 'news:a', 5);
-  assert.ok((await gotPushes(raw, 1))[0].data.length < doc(5).length);
+  await gotPushes(first.raw, 4);
+  const others = [];
+  for (let i = 0; i < 6; i++)
+    others.push(await rawSubscriber(t, server, { channel: 'news:a', delta: 'fossil', recover: true, epoch, offset: 1 }));
+  for (let n = 5; n <= 6; n++) await publish(server, 'news:a', n);
+  for (const { raw, reply } of others) {
+    const { publications: recovered, ...subscribe } = reply.subscribe;
+    assert.deepEqual([subscribe.recovered, subscribe.delta], [true, true]);
+    assert.deepEqual(recovered.map((p) => p.offset), [2, 3, 4]);
+    assert.equal(recovered[0].delta, undefined);
+    const live = await gotPushes(raw, 2);
+    assert.deepEqual(live.map((p) => p.delta), [true, true]);
+    assert.deepEqual(applied([...recovered, ...live]).map((d) => d.n), [2, 3, 4, 5, 6]);
+  }
 });
 
 test('after a recovery without publications the first push is full', async (t) => {
@@ -173,6 +195,32 @@ for (const protobuf of [false, true]) {
     assert.equal(sub.seen.filter((e) => e.name === 'error').length, 0);
   });
 }
+
+for (const { name, ...way } of TRANSPORTS)
+  test(`${name}: deltas of texts with all kinds of characters, and after a cut`, async (t) => {
+    const server = await start(t);
+    const client = await streamClient(t, server, way);
+    const sub = await subscribed(client, 'news:a', { delta: 'fossil' });
+    const texts = ['日本', '日木', 'é'.repeat(30), '😀'.repeat(20), `${'😀'.repeat(10)}😁${'😀'.repeat(9)}`, '\u007f\u2028"\\\n'];
+    const sent = [];
+    const send = async (count) => {
+      for (let i = 0; i < count; i++) {
+        sent.push(doc(sent.length, texts[sent.length % texts.length] + PAD));
+        await publishRaw(server, 'news:a', sent.at(-1));
+      }
+    };
+    for (let round = 0; round < 3; round++) {
+      await send(8);
+      await gotPublications(sub, sent.length);
+      client._transport.close();
+      await send(4);
+      await until(() => sub.seen.filter((e) => e.name === 'subscribed').length === round + 2, 'subscribed again');
+    }
+    await send(3);
+    assert.deepEqual((await gotPublications(sub, sent.length)).map(textOf), sent);
+    assert.ok(sub.seen.filter((e) => e.name === 'subscribed').slice(1).every((e) => e.recovered));
+    assert.ok(sub.deltaStats().numDeltaPayloads > sent.length / 2);
+  });
 
 test('many subscribers of all kinds see the same', async (t) => {
   const server = await start(t);
