@@ -609,6 +609,13 @@ static void test_address_of_keys(void **state)
     expect_faults("[auth]\njwks_url = 'file:///etc/keys'\npublic_key_file = 'none.pem'\n", NULL,
                   "t.toml:2:12 auth.jwks_url: \"file:///etc/keys\" is no address, allowed: http://... or https://...\n"
                   "t.toml:3:19 auth.public_key_file: \"none.pem\" cannot be read: No such file or directory\n");
+    write_file("bad.pem", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", 0644);
+    write_file("bad.json", "{\"keys\":[{\"kty\":\"oct\",\"k\":\"c2VjcmV0\"}]}", 0644);
+    expect_faults("[auth]\npublic_key_file = 'bad.pem'\njwks_file = 'bad.json'\n", NULL,
+                  "t.toml:2:19 auth.public_key_file: \"bad.pem\": no public key in PEM, allowed: RSA of 2048 bits and "
+                  "more, EC, Ed25519\n"
+                  "t.toml:3:13 auth.jwks_file: \"bad.json\": a key that is not RSA, EC or OKP, allowed: RSA of 2048 "
+                  "bits and more, EC, Ed25519\n");
 }
 
 static void test_sources_of_pages_stay_in_their_directive(void **state)
