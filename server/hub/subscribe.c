@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "hub/mirror.h"
+#include "hub/cache.h"
 #include "hub/resume.h"
 #include "hub/source.h"
 #include "util/clock.h"
@@ -108,7 +109,8 @@ static struct frame_block *newest_block(struct channel *c, const struct hub_subs
 void subscribe_answer_newest(struct channel *c, struct hub_subscribe *s)
 {
     s->recovered = false;
-    subscribe_answer(c, s, s->history || c->ns->keyed ? newest_block(c, s) : NULL);
+    bool wanted = !s->strict && (s->history || c->ns->keyed);
+    subscribe_answer(c, s, wanted ? newest_block(c, s) : NULL);
 }
 
 static size_t missed(const struct channel *c, int64_t offset)
@@ -130,6 +132,23 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
 }
 
 /* ---- deciding ---- */
+
+static bool fits_filter(const struct publication *p, const void *filter)
+{
+    return tag_filter_matches(filter, publication_tags(p));
+}
+
+/* Only the newest publication matters: the client is given it unless it has it. */
+static void recover_newest(struct channel *c, struct hub_subscribe *s)
+{
+    struct publication *newest;
+    struct frame_builder builder;
+    frame_builder_init(&builder, s->block_form, &c->frame);
+    s->recovered = cache_recover(c, s->epoch, s->offset, s->filter ? fits_filter : NULL, s->filter, &newest);
+    if (s->recovered && newest)
+        frame_builder_add(&builder, newest);
+    subscribe_answer(c, s, frame_builder_finish(&builder));
+}
 
 static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subscribe *s)
 {
@@ -176,6 +195,8 @@ static void run_subscribe(struct hub *hub, struct hub_call *call)
     s->shifted = false;
     if (s->at_head)
         subscribe_answer(c, s, NULL);
+    else if (s->has_position && s->items && c->ns->recovery == RECOVERY_CACHE && !c->ns->keyed)
+        recover_newest(c, s);
     else if (s->has_position)
         resume_or_newest(hub, c, s);
     else

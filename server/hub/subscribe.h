@@ -22,6 +22,7 @@ struct hub_subscribe {
     bool any_epoch;      /* the client has learnt none: its offset is of whatever numbering there is */
     bool shifted;        /* `offset` is one of the channels wire: struct frame_channel.shift is still in it */
     bool items;          /* what was missed as items for a reply */
+    bool strict;         /* nothing instead of the newest when it is not recovered */
     bool conflate;       /* newest per key after the position instead of everything; the whole table when it is far behind */
     char epoch[CHANNEL_EPOCH_SIZE];
     int64_t offset;      /* last one the client has */

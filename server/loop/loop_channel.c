@@ -145,13 +145,17 @@ void channel_form_on_block(void *peer, struct frame_block *block)
 void channel_form_on_epoch(void *peer, const char *epoch, int64_t position)
 {
     struct channel_form *f = peer;
+    struct channels_style style;
     if (!f->attached)
         return;
     snprintf(f->channel->epoch, sizeof f->channel->epoch, "%s", epoch);
-    f->channel->numbered = false;
     f->position = position;
     f->epoch_seq = f->log.head;
     f->epoch_offset = position;
+    /* Clients of the channels wire hear of an epoch in the answer to a subscribe only. */
+    if (f->numbered && frame_form_style(f->form, &style))
+        subscriptions_resync(f);
+    f->numbered = false;
 }
 
 bool channel_form_seek(const struct channel_form *f, const char *epoch, int64_t offset, uint64_t *ret_seq)
@@ -176,7 +180,7 @@ static void take_answer(struct channel_form *f, const struct hub_subscribe *r)
     memcpy(f->channel->epoch, r->ret_epoch, sizeof f->channel->epoch);
     f->channel->shift = r->shift;
     f->channel->by_broker = r->by_broker;
-    f->channel->numbered = r->numbered;
+    f->numbered = r->numbered;
     if (r->fresh || !f->attached) {
         frame_log_reset(&f->log, r->position);
         f->serial = r->serial;

@@ -24,6 +24,7 @@ struct channel_form {
     enum frame_form form;
     bool attached;       /* blocks come in */
     bool detaching;      /* the hub has been told to stop */
+    bool numbered;       /* false: the hub has to be asked what the channel's shift and epoch are worth */
     unsigned calls;      /* under way to the hub */
     struct frame_log log;
     int64_t position;    /* of the channel, as of the newest block */
@@ -56,7 +57,6 @@ struct loop_channel {
     char epoch[CHANNEL_EPOCH_SIZE];
     int shift;     /* what the channels wire adds to offsets */
     bool by_broker; /* offsets are those of one partition */
-    bool numbered; /* false: the hub has to be asked what `shift` and epoch are worth */
     struct channel_form *forms; /* those that were ever wanted */
     UT_hash_handle hh;
 };
@@ -100,6 +100,7 @@ struct subscribe_request {
     struct bytes filter; /* FilterNode; data NULL: none */
     enum channels_encoding filter_encoding;
     bool shifted; /* `offset` is one of the channels wire */
+    bool strict;  /* not recovered is a failure: nothing is handed over then */
     const char *info; /* raw JSON for the presence, of this subscription only; NULL none */
     bool items; /* what was missed comes as items for the wire's reply, not as frames */
 };
@@ -145,6 +146,8 @@ void loop_channels_end_waiting(struct loop *l);
 void subscription_start(struct subscription *s, const struct subscribe_request *request);
 /* Removes the cursor; frees it now or, while the hub is asked, later. */
 void subscription_end(struct subscription *s);
+/* Ends all of a form, so that their clients come back with their positions. */
+void subscriptions_resync(struct channel_form *f);
 /* Goes on at its position in another form. */
 void subscription_change_form(struct subscription *s, enum frame_form form);
 enum restart {

@@ -171,6 +171,7 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
     r->at_head = q->skip;
     r->filter = s->filter ? s->filter->tags : NULL;
     r->items = q->items;
+    r->strict = q->strict;
     r->deltas = s->deltas;
     r->shifted = q->shifted;
     r->any_epoch = q->shifted && q->epoch && !*q->epoch;
@@ -215,7 +216,9 @@ static bool can_start_here(const struct subscription *s, const struct subscribe_
     if (!f->attached || f->detaching || ns->interval_ms || q->conflate || ns->key_ttl_ms ||
         (namespace_keeps_presence(ns) && !s->joined))
         return false;
-    if (q->shifted && !f->channel->numbered)
+    if (q->shifted && !f->numbered)
+        return false;
+    if (q->epoch && q->items && ns->recovery == RECOVERY_CACHE)
         return false;
     return q->epoch || !(q->history || ns->keyed);
 }
@@ -237,7 +240,7 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
     struct channel_form *f = s->form;
     const struct loop_channel *c = f->channel;
     struct hub_subscribe result = {.position = f->position, .has_position = q->epoch != NULL, .shift = c->shift,
-                                   .numbered = c->numbered, .items = q->items};
+                                   .numbered = f->numbered, .items = q->items};
     int64_t offset = q->shifted ? q->offset - c->shift : q->offset;
     uint64_t cursor = f->log.head;
 
@@ -307,6 +310,16 @@ void subscription_start(struct subscription *s, const struct subscribe_request *
         ask_hub(s, request);
     if (later)
         channel_form_attach(later);
+}
+
+void subscriptions_resync(struct channel_form *f)
+{
+    while (f->count) {
+        struct subscription *s = f->subscriptions[f->count - 1];
+        struct session *session = s->session;
+        session_forget(session, s);
+        session->wire->unsubscribed(session, channel_form_name(f), 2500, "insufficient state");
+    }
 }
 
 void subscription_end(struct subscription *s)

@@ -67,6 +67,7 @@ static void go_live(struct session *s, struct channels_subscription *sub, bool s
         .items = true,
         .shifted = shifted,
         .conflate = !m->streamed,
+        .strict = true,
         .info = sub->info,
         .join_leave = sub->join_leave || ns->push_join_leave,
         .deltas = sub->delta,
@@ -90,7 +91,7 @@ void channels_map_live(struct session *s, struct channels_subscription *sub, con
     struct channels_map *m = sub->map;
     const struct config_namespace *ns = namespace_of(s, sub);
 
-    if (m->streamed && !h->recovered) {
+    if (!h->recovered) {
         uint32_t id = sub->id;
         channels_subscription_undo(s, sub);
         channels_error(s, id, CRIER_ERR_UNRECOVERABLE_POSITION, NULL);

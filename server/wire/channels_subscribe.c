@@ -79,6 +79,7 @@ static void ask(struct session *s, struct channels_subscription *sub, const stru
     struct subscribe_request q = {.channel = bytes_of(sub->channel),
                                   .items = !pushed,
                                   .shifted = !pushed,
+                                  .strict = sub->strict,
                                   .info = sub->info,
                                   .join_leave = sub->join_leave || (ns && ns->push_join_leave),
                                   .deltas = sub->delta,
@@ -252,7 +253,8 @@ uint32_t channels_subscription_keep(struct channels_subscription *sub, const str
 static uint32_t fill_result(struct channels_subscription *sub, const struct hub_subscribe *h)
 {
     bool recovered = sub->recover && h->recovered;
-    memcpy(sub->epoch, h->ret_epoch, sizeof sub->epoch);
+    if (h->numbered)
+        memcpy(sub->epoch, h->ret_epoch, sizeof sub->epoch);
     sub->result = (struct channels_subscribe_result){
         .epoch = bytes_of(sub->epoch),
         .offset = recovered ? sub->asked_offset : (uint64_t)(h->position + h->shift),

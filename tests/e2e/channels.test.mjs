@@ -9,6 +9,7 @@ const namespaces = [
   { name: 'default', publish: true, history: 100, presence: true, join_leave: true },
   { name: 'quiet', history: 0 },
   { name: 'short', publish: true, history: 3 },
+  { name: 'cache', publish: true, history: 10, recovery: 'cache' },
 ];
 const start = (t, more = {}) => startCrier({ t, config: { namespace: namespaces, ...more } });
 const publish = async (server, channel, data) =>
@@ -123,6 +124,21 @@ test('recovery as the table of the protocol has it', async (t) => {
   };
   assert.equal((await trim(2)).recovered, true);
   assert.equal((await trim(1)).recovered, undefined);
+});
+
+test('cache recovery hands over the newest, wherever the client was', async (t) => {
+  const server = await start(t);
+  const ask = async (subscribe) => (await (await RawChannels.open(t, server)).call({ subscribe: { channel: 'cache:t', recover: true, ...subscribe } })).subscribe;
+  const empty = await ask({ offset: 0 });
+  assert.deepEqual([empty.recovered, empty.was_recovering, empty.publications], [undefined, true, undefined]);
+  for (let i = 1; i <= 3; i++) await publish(server, 'cache:t', i);
+  for (const position of [{ offset: 1 }, { offset: 0 }, { offset: 99, epoch: 'other' }]) {
+    const reply = await ask(position);
+    assert.deepEqual([reply.recovered, reply.publications.map((p) => p.data)], [true, [3]]);
+  }
+  const { epoch } = await ask({});
+  const same = await ask({ offset: 3, epoch });
+  assert.deepEqual([same.recovered, same.publications], [true, undefined]);
 });
 
 test('commands that are none close the connection with 3501', async (t) => {
