@@ -17,7 +17,7 @@ const sanitizers = {
 };
 
 // What crosses threads: sessions on two loops, the hub between them.
-const threaded = /^(delivery|subscribe|typed|rest|polling|drain|slow-reader|keyed|restart)/;
+const threaded = /^(delivery|subscribe|typed|rest|polling|drain|slow-reader|keyed|restart|channels)/;
 
 /* weight: cores that a job keeps busy; 'all' runs alone, for tests that measure time. A suite of `full` runs only with
  * --full. */
@@ -69,8 +69,8 @@ function ctest(suite, { filter }) {
 const titlesOf = (path) => [...readFileSync(path, 'utf8').matchAll(/^\s*(?:await )?(?:test|it|t\.test)\(\s*(['"`])(.+?)\1/gm)]
   .map((match) => match[2].replace(/\\(.)/g, '$1'));
 
-/** One process a file. A filter that fits only some titles of a file selects those. */
-function nodeFiles(suite, { filter }) {
+/** One process a file; CRIER_FULL=1 in its environment asks for the long form. A filter that fits only some titles of a file selects those. */
+function nodeFiles(suite, { filter, full }) {
   const jobs = [];
   for (const file of filesIn(`tests/${suite.folder}`, /\.test\.mjs$/)) {
     const name = file.replace('.test.mjs', '');
@@ -81,6 +81,7 @@ function nodeFiles(suite, { filter }) {
     const chosen = whole ? titles : titles.filter((title) => filter.test(`${suite.name}/${name}/${title}`));
     if (!whole && chosen.length === 0) continue;
     const job = newJob(suite, name, process.execPath, [], readNodeTest, { titles: chosen });
+    if (full) job.env = { ...job.env, CRIER_FULL: '1' };
     job.args = [...nodeFlags, `--test-reporter=${reporter}`, `--test-reporter-destination=${job.output}`,
       ...(whole ? [] : chosen.map((title) => `--test-name-pattern=^${title.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}$`)), path];
     jobs.push(job);
