@@ -1,9 +1,11 @@
 // The map page in a real browser, against the real server with the module realtimemap on its embedded log.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { buildDir, sleep, until } from '../lib/crier.mjs';
+import { Viewport } from '../../web/map/wire.mjs';
 import { MapPage, launch, startMap, tell } from './map_page.mjs';
 
 let browser;
@@ -390,6 +392,67 @@ test('on a phone everything is within the screen', async (t) => {
   await map.page.tap('#show-zones');
   await inside('with the zones');
   await map.screenshot('map-phone');
+});
+
+test('the view is told half a second after loading, then at most once a second, a tenth wider on each side', async (t) => {
+  const server = await startMap(t);
+  const context = await browser.newContext({ viewport: { width: 1000, height: 700 } });
+  t.after(() => context.close());
+  const page = await context.newPage();
+  const sent = [];
+  page.on('websocket', (socket) => socket.on('framesent', ({ payload }) => {
+    if (payload.readUInt32LE(0) === 101) sent.push({ at: Date.now(), box: Viewport.decode(payload.subarray(4)) });
+  }));
+  await page.goto(`${server.url}/map/${CENTRE}`);
+  await until(() => sent.length === 1, 'the first view');
+  const bounds = await page.evaluate(() => window.crierMap.map.getBounds().toArray());
+  const [[west, south], [east, north]] = bounds;
+  const { southWest, northEast, form, notify } = sent[0].box;
+  assert.ok(near(southWest.longitude, west - (east - west) / 10, 1e-9) && near(northEast.latitude, north + (north - south) / 10, 1e-9), JSON.stringify(sent[0].box));
+  assert.deepEqual([form, notify], ['vehicles', true]);
+  await page.evaluate(async () => {
+    for (let i = 0; i < 60; i++) {
+      window.crierMap.map.jumpTo({ center: [24.94 + i * 0.0005, 60.17] });
+      await new Promise((done) => setTimeout(done, 50));
+    }
+  });
+  const goal = await page.evaluate(() => window.crierMap.map.getBounds().getWest());
+  await until(() => sent.at(-1).box.southWest.longitude > goal - 0.02, 'the last view');
+  const pauses = sent.slice(1).map(({ at }, i) => at - sent[i].at);
+  assert.ok(sent.length >= 3 && pauses.every((ms) => ms > 900), `pauses of ${pauses} ms`);
+  await sleep(1500);
+  const count = sent.length;
+  await page.evaluate(() => window.crierMap.map.fire('move'));
+  await sleep(1500);
+  assert.equal(sent.length, count, 'the same view is not told twice');
+});
+
+test('tiles from elsewhere are shown when the configuration allows their host, and only then', async (t) => {
+  const pixel = Buffer.from('iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==', 'base64');
+  let asked = 0;
+  const tiles = createServer((request, response) => {
+    asked++;
+    response.writeHead(200, { 'content-type': 'image/png', 'access-control-allow-origin': '*' }).end(pixel);
+  });
+  await new Promise((done) => tiles.listen(0, '127.0.0.1', done));
+  t.after(() => {
+    tiles.closeAllConnections();
+    tiles.close();
+  });
+  const origin = `http://127.0.0.1:${tiles.address().port}`;
+  const query = `?tiles=${encodeURIComponent(`${origin}/{z}/{x}/{y}.png`)}&attribution=${encodeURIComponent('<img src=x onerror=alert(1)>© Somebody')}`;
+  const server = await startMap(t, { web_sources: [origin] });
+  const map = await open(t, server, { query });
+  await until(() => asked > 0, 'tiles are fetched');
+  await until(async () => (await map.page.locator('.maplibregl-ctrl-attrib').textContent()).includes('<img src=x onerror=alert(1)>© Somebody'), 'the attribution is text');
+  assert.equal(await map.page.locator('.maplibregl-ctrl-attrib img').count(), 0);
+
+  const strict = await startMap(t);
+  asked = 0;
+  const refused = await MapPage.open(browser, strict, { query });
+  t.after(() => refused.context.close());
+  await until(() => refused.problems.some((problem) => /Content Security Policy/.test(problem)), 'the policy refuses');
+  assert.equal(asked, 0);
 });
 
 test('the page says what is missing when the map library is not installed', async (t) => {

@@ -79,9 +79,9 @@ export class MapPage {
 }
 
 /** The map on the embedded log, as the simulator feeds it; `module` are further keys of the module. */
-export function mapConfig({ interval_ms = 100, module = {} } = {}) {
+export function mapConfig({ interval_ms = 100, module = {}, web_sources = [] } = {}) {
   return {
-    server: { web: join(root, 'web') },
+    server: { web: join(root, 'web'), web_sources },
     bridge: [{ name: 'log', driver: 'embedded', servers: 'data/hfp.db' }],
     namespace: [
       { name: 'vehicles', keyed: true, key_ttl: '5m', history: 0, behind: 'conflate', interval_ms, type: 107 },

@@ -67,7 +67,7 @@ const canvas = document.createElement('canvas');
 canvas.className = 'overlay';
 map.getCanvasContainer().append(canvas);
 const followLayer = { draw: () => selection.keepInView() };
-const scene = new Scene(map, canvas, [placesLayer, zones, selection.trail, traffic, zones.pulsesLayer(find), followLayer]);
+const scene = new Scene(map, canvas, [placesLayer, zones, selection.trail, traffic, zones.frontLayer(find), followLayer]);
 
 /* ---- the server ---- */
 

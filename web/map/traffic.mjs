@@ -16,6 +16,7 @@ export class Traffic {
   visible = [];
   #source;
   #isShown;
+  #items = [];
   #clusters = new Clusters();
   #sprites = new Sprites();
   #labels = new Labels();
@@ -56,13 +57,19 @@ export class Traffic {
   }
 
   #place(vehicles, camera) {
-    this.visible.length = 0;
     const margin = 40;
+    let count = 0;
     for (const vehicle of vehicles) {
       const [x, y] = [camera.screenX(vehicle.x, vehicle.y), camera.screenY(vehicle.x, vehicle.y)];
       if (x < -margin || y < -margin || x > camera.width + margin || y > camera.height + margin) continue;
-      this.visible.push({ vehicle, x, y });
+      const item = (this.#items[count] ??= { vehicle: null, x: 0, y: 0 }); // frames make no garbage
+      item.vehicle = vehicle;
+      item.x = x;
+      item.y = y;
+      this.visible[count++] = item;
     }
+    this.visible.length = count;
+    if (this.#items.length > 2 * count + 1000) this.#items.length = count;
   }
 
   #drawVehicles(frame, alpha) {

@@ -142,10 +142,7 @@ export class Zones extends EventTarget {
 
   draw({ context, camera, ratio, palette }) {
     context.strokeStyle = context.fillStyle = palette.zone;
-    for (const { name, x, y, radiusM, latitude, vehicles } of this.zones) {
-      const radius = camera.pixels(radiusM, latitude);
-      const [screenX, screenY] = [camera.screenX(x, y), camera.screenY(x, y)];
-      if (screenX + radius < 0 || screenY + radius < 0 || screenX - radius > camera.width || screenY - radius > camera.height) continue;
+    for (const { screenX, screenY, radius } of this.#visible(camera)) {
       context.beginPath();
       context.arc(screenX * ratio, screenY * ratio, radius * ratio, 0, 2 * Math.PI);
       context.globalAlpha = palette.dark ? 0.16 : 0.1;
@@ -153,15 +150,26 @@ export class Zones extends EventTarget {
       context.globalAlpha = 0.85;
       context.lineWidth = 2.5 * ratio;
       context.stroke();
-      if (radius > 24) drawZoneName(context, `${name} · ${vehicles.size}`, screenX * ratio, (screenY - radius - 9) * ratio, ratio, palette);
     }
     context.globalAlpha = 1;
   }
 
-  /** Rings that run from vehicles that have just crossed a border; drawn above the vehicles. */
-  pulsesLayer(find) {
+  *#visible(camera) {
+    for (const zone of this.zones) {
+      const radius = camera.pixels(zone.radiusM, zone.latitude);
+      const [screenX, screenY] = [camera.screenX(zone.x, zone.y), camera.screenY(zone.x, zone.y)];
+      if (screenX + radius < 0 || screenY + radius < 0 || screenX - radius > camera.width || screenY - radius > camera.height) continue;
+      yield { zone, screenX, screenY, radius };
+    }
+  }
+
+  /** What is drawn above the vehicles: names, and rings that run from those that have just crossed a border. */
+  frontLayer(find) {
     return {
       draw: ({ context, camera, now, ratio, palette }) => {
+        for (const { zone, screenX, screenY, radius } of this.#visible(camera)) {
+          if (radius > 24) drawZoneName(context, `${zone.name} · ${zone.vehicles.size}`, screenX * ratio, (screenY - radius - 9) * ratio, ratio, palette);
+        }
         this.#pulses = this.#pulses.filter(({ from }) => now - from < PULSE_MS);
         for (const { vehicle: id, event, from } of this.#pulses) {
           const vehicle = find(id);
@@ -189,6 +197,6 @@ function drawZoneName(context, text, x, y, ratio, palette) {
   context.lineWidth = 3 * ratio;
   context.strokeStyle = palette.placeHalo;
   context.strokeText(text, x, y);
+  context.fillStyle = palette.zone;
   context.fillText(text, x, y);
-  context.strokeStyle = palette.zone;
 }
