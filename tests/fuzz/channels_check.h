@@ -30,6 +30,23 @@ static inline void require_data(enum channels_encoding encoding, struct bytes da
         require(!data.data || data.len > 0);
 }
 
+/* JSON lines are ASCII and say the same. */
+static inline void check_line(struct bytes channel, const struct channels_publication *p)
+{
+    static const struct channels_style style = {CHANNELS_JSON, CHANNELS_LINES, false};
+    CLEANUP_BUF out = BUF_INIT;
+    CLEANUP_BUF key = BUF_INIT;
+    struct bytes raw;
+    size_t mark;
+    channels_begin(&out, &style, &mark);
+    channels_push_publication(&out, &style, channel, p);
+    channels_end(&out, &style, mark);
+    for (size_t i = 0; i < out.len; i++)
+        require((unsigned char)out.data[i] < 0x80);
+    struct bytes item = channels_item_of_frame(&style, buf_bytes(&out));
+    require(json_get_raw(item, "key", &raw) == 0 && json_unescape(raw, &key) == 0 && bytes_eq(buf_bytes(&key), channel));
+}
+
 /* What a client sent comes back to it in a message that is well-formed. */
 static inline void check_echo(enum channels_encoding encoding, struct bytes channel, struct bytes data)
 {
@@ -50,6 +67,7 @@ static inline void check_echo(enum channels_encoding encoding, struct bytes chan
     if (encoding == CHANNELS_JSON) {
         require(json_is_value((struct bytes){out.data + 6, out.len - 8}, JSON_DEPTH_MAX));
         require(!memchr(out.data, '\n', out.len - 2) && !memchr(out.data, '\r', out.len));
+        check_line(channel, &p);
     }
 }
 
