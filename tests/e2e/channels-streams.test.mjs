@@ -95,6 +95,7 @@ for (const way of TRANSPORTS) {
     for (let i = 0; i < 400; i++) {
       await server.api('publish', { channel: 'log', data: i });
       if (i % 100 === 50) await server.api('disconnect', { user: '', disconnect: { code: 3011, reason: 'force reconnect' } });
+      if (i % 100 === 80) await until(() => recovered.length === (i + 20) / 100 + 1, 'back again');
     }
     await until(() => got.length >= 400, '400 publications');
     assert.deepEqual(got, Array.from({ length: 400 }, (_, i) => i));
