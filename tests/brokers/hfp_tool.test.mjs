@@ -76,6 +76,18 @@ for (const qos of ['0', '1'])
     assert.deepEqual(messages(), Array.from({ length: 5000 }, (_, n) => [recordingLine(n).topic, recordingLine(n).payload]));
   });
 
+test('topics that MQTT does not have are refused, and what follows is sent', { skip }, async (t) => {
+  const { broker, reader, messages } = await brokerAndReader(t);
+  const file = writeRecording(t, 4, (lines) => [lines[0], '2024-02-13T16:33:00Z /hfp/# {}', '2024-02-13T16:33:00Z /hfp/+/x {}',
+    Buffer.from('2024-02-13T16:33:00Z /hfp/\xff {}', 'latin1'), ...lines.slice(1)]);
+  const { code, output } = await runTool(t, 'replay', file, '--speed', '0', '--qos', '1', '--to', broker.url);
+  assert.equal(code, 0, output);
+  assert.match(output, /refused: a topic has # or \+/);
+  assert.equal(sums(output).refused, 3, output);
+  await until(() => reader.lines.length >= 4, 'the others');
+  assert.deepEqual(messages().map(([, payload]) => payload), [0, 1, 2, 3].map((n) => recordingLine(n).payload));
+});
+
 test('a replay keeps the pace of the recording', { skip }, async (t) => {
   const { broker, reader } = await brokerAndReader(t);
   const file = writeRecording(t, 21);

@@ -92,6 +92,24 @@ test('lines without time, topic and payload are left out and named', { skip }, a
   assert.equal(sums(output).messages, 7);
 });
 
+test('what the server does not take is refused, and what follows is sent', { skip }, async (t) => {
+  const server = await startCrier({ t, config: config() });
+  const file = writeRecording(t, 4, (lines) => [lines[0], Buffer.from('2024-02-13T16:33:00Z /hfp/\xff {}', 'latin1'), ...lines.slice(1)]);
+  const { code, output } = await runTool(t, 'replay', file, '--speed', '0', ...target(server));
+  assert.equal(code, 0, output);
+  assert.equal(sums(output).taken, 4);
+  assert.equal(sums(output).refused, 1);
+  const nowhere = await runTool(t, 'replay', file, '--speed', '0', '--channel', 'nowhere:at-all', ...target(server));
+  assert.equal(nowhere.code, 0, nowhere.output);
+  assert.equal(sums(nowhere.output).refused, 5);
+  assert.equal((await history(server)).length, 4);
+});
+
+test('an empty recording is done at once', { skip }, async (t) => {
+  const { code, output } = await runTool(t, 'replay', writeRecording(t, 0), '--to', `http://127.0.0.1:${await freePort()}`);
+  assert.equal(code, 0, output);
+});
+
 test('a simulation over HTTP reaches the channel', { skip }, async (t) => {
   const server = await startCrier({ t, config: config() });
   const { code, output } = await runTool(t, 'simulate', '--vehicles', '100', '--duration', '2s', ...target(server));

@@ -53,12 +53,12 @@ export function recordingLine(n) {
   return { time: `${time}.990271Z`, topic, payload: JSON.stringify(payload) };
 }
 
-/** Writes a file of `count` such lines for the time of the test; `edit` may change the lines. */
+/** Writes a file of `count` such lines for the time of the test; `edit` may change the lines, also to bytes. */
 export function writeRecording(t, count, edit = (lines) => lines) {
   const dir = mkdtempSync(join(tmpdir(), 'crier-hfp-'));
   t.after(() => rmSync(dir, { recursive: true, force: true }));
   const lines = Array.from({ length: count }, (_, n) => recordingLine(n)).map((l) => `${l.time} ${l.topic} ${l.payload}`);
   const path = join(dir, 'recording.dump');
-  writeFileSync(path, `${edit(lines).join('\n')}\n`);
+  writeFileSync(path, Buffer.concat(edit(lines).flatMap((line) => [Buffer.from(line), Buffer.from('\n')])));
   return path;
 }

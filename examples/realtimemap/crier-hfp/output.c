@@ -2,6 +2,13 @@
 
 #include <stdio.h>
 
+void output_refuse(struct output *o, size_t count, const char *reason)
+{
+    if (o->counts.refused == 0 && count > 0)
+        fprintf(stderr, "crier-hfp: refused: %s\n", reason);
+    o->counts.refused += count;
+}
+
 int output_new(const struct tool_options *options, bool reliable, struct output **ret)
 {
     if (strncmp(options->to, "mqtt://", 7) == 0)

@@ -37,6 +37,9 @@ struct output {
     struct output_counts counts;
 };
 
+/* Counts messages that no attempt will get through; says why the first time. */
+void output_refuse(struct output *o, size_t count, const char *reason);
+
 /* Returns 0, or an exit code after a message. Connecting goes on in the background. `reliable`: a message whose fate
  * is not known is sent again. */
 int output_new(const struct tool_options *options, bool reliable, struct output **ret);

@@ -5,6 +5,7 @@
 #include "app/http_client.h"
 #include "hfp.h"
 #include "util/base64.h"
+#include "utf8.h"
 #include "util/clock.h"
 
 #include <errno.h>
@@ -113,9 +114,8 @@ static void count_replies(struct http_output *h, const json_t *replies)
             h->base.counts.sent++;
             continue;
         }
-        if (h->base.counts.refused++ == 0)
-            fprintf(stderr, "crier-hfp: the server refuses a message: %s\n",
-                    json_string_value(json_object_get(error, "message")));
+        const char *message = json_string_value(json_object_get(error, "message"));
+        output_refuse(&h->base, 1, message ? message : "no reason given");
     }
 }
 
@@ -126,6 +126,11 @@ static int read_answer(struct http_output *h, const struct http_reply *reply)
     if (reply->status == 401 || reply->status == 403) {
         fprintf(stderr, "crier-hfp: the server does not accept the API key\n");
         return h->verdict = -EACCES;
+    }
+    if (reply->status == 400 || reply->status == 413) { /* would be the same the next time */
+        output_refuse(&h->base, h->count, status);
+        begin_batch(h);
+        return 0;
     }
     if (reply->status != 200)
         return retry_later(h, status);
@@ -174,7 +179,9 @@ static int http_send(struct output *o, const struct output_message *m)
     int r = h->verdict;
     if (h->body.len >= BATCH_BYTES || h->count >= BATCH_COUNT || (h->away && !h->reliable))
         r = h->count ? http_flush(o) : h->away && clock_mono_ms() < h->retry_at_ms ? -EAGAIN : r;
-    if (r == 0)
+    if (r == 0 && !utf8_valid(m->topic.data, m->topic.len))
+        output_refuse(o, 1, "a topic is not UTF-8");
+    else if (r == 0)
         append_message(h, m);
     return r;
 }
@@ -183,6 +190,7 @@ static void http_close(struct output *o, struct output_counts *ret_counts)
 {
     struct http_output *h = (struct http_output *)o;
     http_flush(o);
+    drop_batch(h);
     *ret_counts = h->base.counts;
     http_client_free(h->client);
     buf_done(&h->body);

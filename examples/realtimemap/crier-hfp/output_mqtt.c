@@ -114,6 +114,14 @@ static int on_message(void *output, char *topic, int topic_len, MQTTAsync_messag
 
 /* ---- our thread; only it moves the ends of the window ---- */
 
+/* Return codes that another attempt may change. */
+static bool is_passing(int rc)
+{
+    return rc == MQTTASYNC_DISCONNECTED || rc == MQTTASYNC_MAX_BUFFERED_MESSAGES || rc == MQTTASYNC_NO_MORE_MSGIDS ||
+           rc == MQTTASYNC_OPERATION_INCOMPLETE;
+}
+
+/* 0, -EAGAIN, or -EINVAL for what the library does not take. */
 static int hand_over(struct mqtt_output *m, struct slot *s)
 {
     MQTTAsync_message out = MQTTAsync_message_initializer;
@@ -123,7 +131,8 @@ static int hand_over(struct mqtt_output *m, struct slot *s)
     out.qos = m->qos;
     options.context = s;
     options.onSuccess5 = on_sent;
-    return MQTTAsync_sendMessage(m->client, s->topic, &out, &options) == MQTTASYNC_SUCCESS ? 0 : -EAGAIN;
+    int rc = MQTTAsync_sendMessage(m->client, s->topic, &out, &options);
+    return rc == MQTTASYNC_SUCCESS ? 0 : is_passing(rc) ? -EAGAIN : -EINVAL;
 }
 
 /* Lets go of what is finished at the front. True: there is room, and the broker is there. */
@@ -193,16 +202,24 @@ static int mqtt_send(struct output *o, const struct output_message *message)
     struct mqtt_output *m = (struct mqtt_output *)o;
     if (resume(m) < 0 || !has_room(m))
         return -EAGAIN;
+    /* A broker closes the connection for such a topic, again and again. */
+    if (memchr(message->topic.data, '#', message->topic.len) || memchr(message->topic.data, '+', message->topic.len)) {
+        output_refuse(o, 1, "a topic has # or +");
+        return 0;
+    }
     struct slot *s = slot_at(m, m->tail);
     *s = (struct slot){.output = m, .topic = bytes_dup(message->topic)};
     buf_append_bytes(&s->payload, message->payload);
-    if (hand_over(m, s) < 0) {
-        free(s->topic);
-        buf_done(&s->payload);
-        return -EAGAIN;
+    int r = hand_over(m, s);
+    if (r == 0) {
+        m->tail++;
+        return 0;
     }
-    m->tail++;
-    return 0;
+    free(s->topic);
+    buf_done(&s->payload);
+    if (r == -EINVAL)
+        output_refuse(o, 1, "the MQTT library does not take a message");
+    return r == -EINVAL ? 0 : r;
 }
 
 static void wait_for(struct mqtt_output *m, bool (*reached)(const struct mqtt_output *m), int ms)

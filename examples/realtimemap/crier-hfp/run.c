@@ -80,5 +80,5 @@ int run_end(struct run *r, int verdict)
             r->messages, r->positions, (double)ms / 1000, counts.sent, r->lost + counts.lost, counts.refused);
     if (verdict == -EACCES)
         return TOOL_NO_PERMISSION;
-    return counts.connected || ended ? TOOL_OK : TOOL_UNAVAILABLE;
+    return counts.connected || ended || r->messages == 0 ? TOOL_OK : TOOL_UNAVAILABLE;
 }
