@@ -66,8 +66,11 @@ void client_send(struct client *c, unsigned opcode, const void *payload, size_t 
 
 void client_send_handshake(struct client *c, const struct client_target *target)
 {
-    char request[512];
-    int n = snprintf(request, sizeof(request),
+    char request[2048];
+    c->stream = target->stream;
+    int n = target->stream ? snprintf(request, sizeof(request), "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\n\r\n",
+                                      target->path, target->port)
+                           : snprintf(request, sizeof(request),
                      "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%u\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      "Sec-WebSocket-Key: " HANDSHAKE_KEY "\r\nSec-WebSocket-Version: 13\r\n\r\n",
                      target->path, target->port);
@@ -82,10 +85,23 @@ static size_t handshake_check(struct client *c, const char *data, size_t len)
     if (!end)
         return 0;
     size_t head = (size_t)(end + 4 - data);
-    if (strncmp(data, "HTTP/1.1 101 ", 13) != 0 || !memmem(data, head, HANDSHAKE_ACCEPT, strlen(HANDSHAKE_ACCEPT)))
+    bool accepted = c->stream ? strncmp(data, "HTTP/1.1 200 ", 13) == 0
+                              : strncmp(data, "HTTP/1.1 101 ", 13) == 0 &&
+                                    memmem(data, head, HANDSHAKE_ACCEPT, strlen(HANDSHAKE_ACCEPT));
+    if (!accepted)
         bench_fail("refused: %.*s", (int)(head < 200 ? head : 200), data);
     c->state = CLIENT_OPEN;
     return head;
+}
+
+/* An event as if it were a text frame: everything up to the empty line. */
+static size_t event_next(char *data, size_t len, struct frame *ret)
+{
+    char *end = memmem(data, len, "\n\n", 2);
+    if (!end)
+        return 0;
+    *ret = (struct frame){.opcode = FRAME_TEXT, .final = true, .payload = data, .len = (size_t)(end - data)};
+    return ret->len + 2;
 }
 
 static void frame_handle(struct client *c, const struct frame *f, client_frame_fn fn, void *arg)
@@ -131,7 +147,7 @@ void client_read(struct client *c, client_frame_fn fn, void *arg)
     if (c->state == CLIENT_HANDSHAKE)
         used = handshake_check(c, at, len);
     for (size_t size = 1; c->state == CLIENT_OPEN && size; used += size) {
-        size = frame_next(at + used, len - used, &f);
+        size = c->stream ? event_next(at + used, len - used, &f) : frame_next(at + used, len - used, &f);
         if (size)
             frame_handle(c, &f, fn, arg);
     }

@@ -12,6 +12,7 @@ enum client_state { CLIENT_CONNECTING, CLIENT_HANDSHAKE, CLIENT_OPEN, CLIENT_CLO
 struct client {
     int fd;
     enum client_state state;
+    bool stream; /* server-sent events instead of WebSocket frames */
     char *carry; /* beginning of a frame whose rest has not come yet */
     size_t carry_len;
 };
@@ -19,6 +20,7 @@ struct client {
 struct client_target {
     uint16_t port; /* on 127.0.0.1 */
     const char *path;
+    bool stream; /* a plain GET whose answer is a stream of events */
 };
 
 /* Starts a non-blocking connect from 127.0.0.`source_host`, so that the ports of one address need not do for all. */

@@ -1,9 +1,10 @@
 /* The load client: opens many WebSocket connections, counts what arrives and how long it took, prints JSON lines.
  *
  *     bench_load --port N --path PATH --connections N [--first TEXT] [--source HOST] [--warmup S] [--seconds S]
- *                [--server-pid PID]
+ *                [--server-pid PID] [--stream]
  *
  * --first is sent on each connection once it is open; a connection then counts as ready when anything came back.
+ * --stream reads server-sent events instead of a WebSocket.
  * --source is the last part of the first client address 127.0.0.x (2); 5,000 connections go out by each address.
  * Prints {"event":"ready",...} once all connections are ready, then measures for S seconds after the warm-up, with the
  * CPU time of the server taken at the very beginning and end of the window, and prints {"event":"result",...}.
@@ -171,6 +172,7 @@ int main(int argc, char **argv)
     pid_t server = (pid_t)bench_arg_int(argc, argv, "server-pid", 0);
     l.target.port = (uint16_t)bench_arg_int(argc, argv, "port", 0);
     l.target.path = bench_arg(argc, argv, "path", "/ws");
+    l.target.stream = bench_arg_flag(argc, argv, "stream");
     l.first = bench_arg(argc, argv, "first", NULL);
     l.source = (unsigned)bench_arg_int(argc, argv, "source", 2);
     l.count = (size_t)bench_arg_int(argc, argv, "connections", 1);

@@ -13,8 +13,9 @@ import * as embedded from './measure_embedded.mjs';
 import * as kafka from './measure_kafka.mjs';
 import * as mapping from './measure_mapping.mjs';
 import * as polls from './measure_polls.mjs';
+import * as channels from './measure_channels.mjs';
 
-const measurements = { fanout, idle, stream, highest, embedded, kafka, mapping, polls };
+const measurements = { fanout, idle, stream, highest, embedded, kafka, mapping, polls, channels };
 
 const { values: flags, positionals: wanted } = parseArgs({
   allowPositionals: true,

@@ -3,7 +3,7 @@
 #
 #     tests/bench/run.sh [--quick] [--update-docs] [NAME...]
 #
-# NAMEs: fanout idle stream highest embedded kafka mapping polls; none means all. --quick: one short repetition, to see
+# NAMEs: fanout idle stream highest embedded kafka mapping polls channels; none means all. --quick: one short repetition, to see
 # that everything works; its figures say little. --update-docs: writes the table into docs/benchmarks.md.
 set -eu
 cd "$(dirname "$0")/../.."

@@ -18,6 +18,7 @@ connections = 19000
 connections_per_address = 0
 handshakes_per_second = 0
 rate_messages = 0
+ping_ms = "1h"
 [log]
 level = "warn"
 [debug]
@@ -55,11 +56,23 @@ export function startPublisher(server, bench, { rate, burst = 1, channel = CHANN
     ['--port', server.port, '--channel', channel, '--rate', rate, '--burst', burst, '--data-size', bench.dataSize]);
 }
 
-export function startClients(server, { connections, channel, warmup, seconds }) {
-  const first = channel ? ['--first', JSON.stringify({ type: TYPED_SUBSCRIBE, payload: { channel } })] : [];
+const commands = (list) => list.map((c) => JSON.stringify(c)).join('\n');
+const subscribeAll = (channel, more) => [{ id: 1, connect: {} },
+  ...[channel, ...Array.from({ length: more }, (_, i) => `${channel}${i}`)].map((name, i) => ({ id: i + 2, subscribe: { channel: name } }))];
+
+// How the clients of a wire begin: typed, channels (with `more` channels beside the one), or channels over SSE.
+const wires = {
+  typed: (server, channel) => ['--path', server.path,
+    ...(channel ? ['--first', JSON.stringify({ type: TYPED_SUBSCRIBE, payload: { channel } })] : [])],
+  channels: (server, channel, { more = 0, position }) => ['--path', '/connection/websocket', '--first', commands(position
+    ? [{ id: 1, connect: {} }, { id: 2, subscribe: { channel, recover: true, ...position } }] : subscribeAll(channel, more))],
+  sse: (server, channel) => ['--stream', '--path', `/connection/sse?cf_connect=${encodeURIComponent(commands(subscribeAll(channel, 0)))}`],
+};
+
+export function startClients(server, { connections, channel, warmup, seconds, wire = 'typed', source = 2, ...options }) {
   return new Program(CLIENT_CORE, benchProgram('bench_load'),
-    ['--port', server.port, '--path', server.path, '--connections', connections, '--warmup', warmup,
-      '--seconds', seconds, '--server-pid', server.pid, ...first]);
+    ['--port', server.port, '--connections', connections, '--warmup', warmup, '--source', source,
+      '--seconds', seconds, '--server-pid', server.pid, ...wires[wire](server, channel, options)]);
 }
 
 // Connects the clients, then runs `during` (which may return a program to be stopped at the end) while they measure.
@@ -88,10 +101,10 @@ export async function withServer(starting, use) {
 }
 
 // How large the data of a publication must be for crier's WebSocket payload to have the size of the bare server's.
-export async function calibrate(bench) {
+export async function calibrate(bench, wire = 'typed') {
   const dataSize = 64;
   const result = await withServer(startCrier(bench), (server) =>
-    load(server, { connections: 1, channel: CHANNEL, warmup: 0.5, seconds: 1 },
+    load(server, { connections: 1, channel: CHANNEL, wire, warmup: 0.5, seconds: 1 },
       () => startPublisher(server, { dataSize }, { rate: 200 })));
   if (!result.messages)
     throw new Error('no publication arrived');
