@@ -146,6 +146,13 @@ static enum chat_error read_sender(const json_t *value, size_t name_chars, struc
     return chat_name_clean(json_string_value(value), json_string_length(value), name_chars, m->sender, reason);
 }
 
+static void read_id(const json_t *value, struct chat_message *m)
+{
+    size_t len = json_string_length(value);
+    if (chat_token_valid(json_string_value(value), len))
+        memcpy(m->id, json_string_value(value), len + 1);
+}
+
 static void json_done(json_t **value)
 {
     json_decref(*value);
@@ -167,9 +174,11 @@ enum chat_error chat_message_read(const char *json, size_t len, const struct cha
         err = read_sender(json_object_get(root, "sender"), limits->name_chars, &m, reason);
     if (!err)
         err = read_text(json_object_get(root, "message"), limits->message_chars, &m, reason);
-    if (!err)
-        *ret = m;
-    return err;
+    if (err)
+        return err;
+    read_id(json_object_get(root, "id"), &m);
+    *ret = m;
+    return CHAT_OK;
 }
 
 void chat_message_done(struct chat_message *m)

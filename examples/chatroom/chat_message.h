@@ -31,6 +31,7 @@ struct chat_message {
     char *text;
     char room[CHAT_ROOM_BYTES];   /* "" : not given */
     char sender[CHAT_NAME_BYTES]; /* "" : not given */
+    char id[CHAT_ROOM_BYTES];     /* "" : not given, or none that can be used */
 };
 
 /* `[A-Za-z0-9_.-]{1,64}`: rooms become parts of channel names and broker keys, ids parts of message ids.
@@ -44,7 +45,7 @@ bool chat_token_valid(const char *s, size_t len);
 enum chat_error chat_name_clean(const char *s, size_t len, size_t name_chars, char ret_name[CHAT_NAME_BYTES],
                                 char reason[CHAT_REASON_BYTES]);
 
-/* Reads {"message","sender"?,"room"?}; other members are ignored. `*ret` is untouched on failure. */
+/* Reads {"message","sender"?,"room"?,"id"?}; other members are ignored. `*ret` is untouched on failure. */
 enum chat_error chat_message_read(const char *json, size_t len, const struct chat_limits *limits,
                                   struct chat_message *ret, char reason[CHAT_REASON_BYTES]);
 void chat_message_done(struct chat_message *m);

@@ -99,15 +99,15 @@ static void on_disconnect(struct crier_session *s, int code, void *arg)
     crier_session_set_data(s, NULL);
 }
 
-/* The id a client gave this message, without the quotes of its JSON; "" when it is none that can be used. */
-static void request_id(struct crier_request *r, char out[CHAT_ROOM_BYTES])
+/* The id a client gave this message: beside the payload, in JSON with its quotes, or in it where the wire has no room
+ * for one beside (rpc). "" when it is none that can be used. */
+static void request_id(struct crier_request *r, const struct chat_message *message, char out[CHAT_ROOM_BYTES])
 {
     struct crier_bytes id = crier_request_id(r);
     if (id.len >= 2 && id.data[0] == '"')
         id = (struct crier_bytes){id.data + 1, id.len - 2};
-    out[0] = 0;
     if (!id.data || !chat_token_valid(id.data, id.len))
-        return;
+        id = (struct crier_bytes){message->id, strlen(message->id)};
     memcpy(out, id.data, id.len);
     out[id.len] = 0;
 }
@@ -138,7 +138,7 @@ static void publish(struct crier_request *r, const struct member *m, const struc
 {
     struct crier_session *s = crier_request_session(r);
     char channel[CHANNEL_BYTES], id[CHAT_ROOM_BYTES], message_id[MESSAGE_ID_BYTES];
-    request_id(r, id);
+    request_id(r, message, id);
     scope_id(message_id, s, m, id);
     snprintf(channel, sizeof channel, "chat:%s", message->room);
     char *json = chat_message_write(message, clock_ms(CLOCK_REALTIME), m->client[0] ? id : "");

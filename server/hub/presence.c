@@ -119,6 +119,10 @@ static void write_info(const struct presence_client *client, struct buf *out)
     if (client->conn_info) {
         buf_append_str(out, ",\"conn_info\":");
         json_append_line(out, bytes_of(client->conn_info));
+    } else if (client->name) { /* given by a module */
+        buf_append_str(out, ",\"conn_info\":{\"name\":");
+        buf_append_json_string(out, bytes_of(client->name));
+        buf_append_str(out, "}");
     }
     if (client->chan_info) {
         buf_append_str(out, ",\"chan_info\":");

@@ -27,8 +27,26 @@ static void a_message_is_read_and_trimmed(void **state)
     assert_string_equal(m.room, "a.B-7_");
     chat_message_done(&m);
     assert_int_equal(read("{\"message\":\"hi\",\"sender\":null,\"room\":\"\"}", &m, reason), 0);
-    assert_true(!m.sender[0] && !m.room[0]);
+    assert_true(!m.sender[0] && !m.room[0] && !m.id[0]);
     chat_message_done(&m);
+}
+
+static void an_id_is_read_and_one_that_cannot_be_used_is_none(void **state)
+{
+    (void)state;
+    struct chat_message m;
+    char reason[CHAT_REASON_BYTES];
+    assert_int_equal(read("{\"message\":\"hi\",\"id\":\"5f.3-a\"}", &m, reason), 0);
+    assert_string_equal(m.id, "5f.3-a");
+    chat_message_done(&m);
+    static const char *const others[] = {"7", "null", "\"\"", "\"a/b\"", "\"\u00fc\""};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        char json[64];
+        snprintf(json, sizeof json, "{\"message\":\"hi\",\"id\":%s}", others[i]);
+        assert_int_equal(read(json, &m, reason), 0);
+        assert_string_equal(m.id, "");
+        chat_message_done(&m);
+    }
 }
 
 struct refused {
@@ -139,6 +157,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_message_is_read_and_trimmed),
+        cmocka_unit_test(an_id_is_read_and_one_that_cannot_be_used_is_none),
         cmocka_unit_test(bad_messages_are_refused_with_a_reason),
         cmocka_unit_test(limits_count_characters_not_bytes),
         cmocka_unit_test(what_is_written_has_our_members_only),
