@@ -1,4 +1,4 @@
-import { h } from '/lib/dom.mjs';
+import { h, socketUrl } from '/lib/dom.mjs';
 import { setUpTheme } from '/lib/theme.mjs';
 
 const POLL_MS = 3_000;
@@ -30,8 +30,7 @@ async function poll() {
   setTimeout(poll, POLL_MS);
 }
 
-const ws = new URL('/ws', location.href);
-ws.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-document.getElementById('ws-url').textContent = ws.href;
+document.getElementById('ws-url').textContent = socketUrl('/ws');
+document.getElementById('channels-url').textContent = socketUrl('/connection/websocket');
 setUpTheme(document.getElementById('theme'));
 poll();

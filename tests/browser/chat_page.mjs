@@ -31,11 +31,11 @@ export function dropLog(server) {
 export const launch = () => chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: FLAGS });
 
 export class ChatPage {
-  /** Options: name, room, and those of a browser context. `problems` collects what the browser complains about. */
-  static async open(browser, server, { name = 'Ada', room = '', context, ...options } = {}) {
+  /** Options: name, room, wire ('channels'), and those of a browser context. `problems` collects what the browser complains about. */
+  static async open(browser, server, { name = 'Ada', room = '', wire = '', context, ...options } = {}) {
     const own = context ?? (await browser.newContext({ viewport: { width: 1180, height: 760 }, locale: 'en-GB', ...options }));
     const chat = new ChatPage(await own.newPage(), own);
-    await chat.page.goto(`${server.url}/chat/${room && `#${room}`}`);
+    await chat.page.goto(`${server.url}/chat/${wire && `?wire=${wire}`}${room && `#${room}`}`);
     if (name !== null) await chat.giveName(name);
     await chat.connected();
     return chat;

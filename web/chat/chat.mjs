@@ -1,5 +1,4 @@
 /** The chat page: puts the connection, the rooms and the controls together. */
-import { CrierClient } from '/lib/crier.mjs';
 import { Outbox } from '/lib/outbox.mjs';
 import { setUpTheme } from '/lib/theme.mjs';
 import { ConnectionView } from './connection.mjs';
@@ -8,25 +7,18 @@ import { NameDialog } from './namedialog.mjs';
 import { Room } from './room.mjs';
 import { RoomList } from './roomlist.mjs';
 import { ROOM_PATTERN, name, ownIds, rooms as storedRooms, storage, tabId } from './store.mjs';
+import { newClient } from './wires.mjs';
 
-const CHAT = 1;
 const DEFAULT_ROOM = 'lobby';
 const $ = (id) => document.getElementById(id);
 
-function socketUrl() {
-  const url = new URL('/ws', location.href);
-  url.protocol = location.protocol === 'https:' ? 'wss:' : 'ws:';
-  url.search = new URLSearchParams({ client: tabId, join: 'none', ...(name.get() && { name: name.get() }) });
-  return url.href;
-}
-
-const client = new CrierClient(socketUrl);
+const { client, say } = newClient(location, () => ({ client: tabId, join: 'none', ...(name.get() && { name: name.get() }) }));
 const rooms = new Map();
 const drafts = new Map();
 let current = null;
 
 const outbox = new Outbox({
-  send: ({ id, payload }) => client.request(CHAT, payload, { id }),
+  send: ({ id, payload }) => say(payload, id),
   isReady: (room) => client.isOpen && (rooms.get(room)?.isReady ?? true),
   storage,
   prefix: 'crier-chat.outbox',

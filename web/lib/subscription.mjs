@@ -1,16 +1,16 @@
 import { Backoff } from './backoff.mjs';
 import { CrierError, TYPE } from './wire.mjs';
 
-const RESYNC = 2500; // "subscribe again with the last position"
+const RESYNC = 2500; // from here on: "subscribe again with the last position"
 
 /**
- * One channel, kept subscribed over reconnects. Made by CrierClient.subscribe(). It remembers the position (epoch and
- * offset) of what it has seen and resumes after it; offsets grow but need not be contiguous.
+ * One channel, kept subscribed over reconnects, whatever the wire. Made by subscribe() of a client. It remembers the
+ * position (epoch and offset) of what it has seen and resumes after it; offsets grow but need not be contiguous.
  *
  * Events (CustomEvent, data in `detail`):
  * - `subscribed`  {fresh, epoch, offset, publications}: `publications` items of history follow. `fresh`: they are the
  *                 newest ones, not those missed since the last position, so throw away what you show.
- * - `publication` {type, payload, offset, replayed}
+ * - `publication` {payload, offset, replayed}, and what else the wire says: type; or key, tags, info, removed
  * - `caughtup`    {}: the announced publications are all here, what follows is live
  * - `lost`        {}: the position could not be recovered, some publications may be missing; a fresh history follows
  * - `gap`         {first, last}: offsets that this session will not get
@@ -25,16 +25,18 @@ export class Subscription extends EventTarget {
   #topOffset = -1;
 
   /**
-   * @param {object} link the client's side: {isOpen(), request(type, payload)}
+   * @param {object} link the client's side: {isOpen(), subscribe(request)}
    * @param {string} channel
-   * @param {{history?: number, epoch?: string, offset?: number, backoff?: Backoff}} [options]
+   * @param {{history?: number, epoch?: string, offset?: number, map?: boolean, backoff?: Backoff}} [options] `map`: the
+   *   publications are those of a table, several may share an offset (channels wire)
    */
-  constructor(link, channel, { history = 0, epoch, offset, backoff = new Backoff() } = {}) {
+  constructor(link, channel, { history = 0, epoch, offset, map = false, backoff = new Backoff() } = {}) {
     super();
     this.#link = link;
     this.#backoff = backoff;
     this.channel = channel;
     this.history = history;
+    this.map = map;
     /** Position of the last publication seen; null before the first subscription. */
     this.position = epoch === undefined ? null : { epoch, offset };
     this.state = 'waiting';
@@ -87,7 +89,7 @@ export class Subscription extends EventTarget {
     this.#setState('subscribing');
     const history = this.history > 0 ? { history: this.history } : {}; // where there is no position, or it is too old
     try {
-      await this.#link.request(TYPE.SUBSCRIBE, { channel: this.channel, ...this.position, ...history });
+      await this.#link.subscribe({ channel: this.channel, ...this.position, ...history });
     } catch (error) {
       if (this.state === 'subscribing') this.#onRefused(error);
     }
@@ -119,17 +121,17 @@ export class Subscription extends EventTarget {
 
   #onUnsubscribed({ code, reason }) {
     if (this.state !== 'subscribed') return; // the answer to our own request
-    if (code !== RESYNC) return this.#setState('failed', new CrierError(code, reason));
+    if (code < RESYNC) return this.#setState('failed', new CrierError(code, reason));
     this.#setState('waiting');
     this.#timer = setTimeout(() => this.#start(), this.#backoff.next());
   }
 
-  #onPublication({ type, payload, offset }) {
+  #onPublication({ offset, ...rest }) {
     if (this.state !== 'subscribed') return;
     const replayed = this.#replayLeft > 0;
-    const seen = offset !== undefined && offset <= this.position.offset;
+    const seen = !this.map && offset !== undefined && offset <= this.position.offset;
     this.#moveTo(offset);
-    if (!seen) this.#emit('publication', { type, payload, offset, replayed });
+    if (!seen) this.#emit('publication', { ...rest, offset, replayed });
     if (replayed && --this.#replayLeft === 0) this.#onCaughtUp();
   }
 
