@@ -37,11 +37,16 @@ enum {
     CHANNELS_FLAG_STRICT = 2, /* error 112 instead of recovered:false */
 };
 
-enum channels_subscription_type { CHANNELS_STREAM = 0, CHANNELS_MAP = 1, CHANNELS_MAP_CLIENTS = 2, CHANNELS_MAP_USERS = 3 };
+enum channels_subscription_type {
+    CHANNELS_STREAM = 0,
+    CHANNELS_MAP = 1,
+    CHANNELS_MAP_CLIENTS = 2,
+    CHANNELS_MAP_USERS = 3
+};
 enum channels_phase { CHANNELS_LIVE = 0, CHANNELS_PHASE_STREAM = 1, CHANNELS_PHASE_STATE = 2 };
 
-/* Absent strings are empty, absent bytes have data NULL. `data` is raw: a JSON value, or whatever bytes in protobuf (where
- * none are absent). Strings are UTF-8 without NUL. */
+/* Absent strings are empty, absent bytes have data NULL. `data` is raw: a JSON value, or whatever bytes in protobuf
+ * (where none are absent). Strings are UTF-8 without NUL. */
 struct channels_subscribe {
     struct bytes channel, token, epoch, delta, cursor;
     struct bytes data;
@@ -108,14 +113,15 @@ struct channels_decoder {
     const char *reason; /* of a failure, static */
 };
 
-/* Takes the next command off `*rest`. 1: `*ret` is one; 0: nothing is left; -EBADMSG: malformed, no known method, two of
- * them, a member of another type or twice, or id 0 outside of send and pong; -E2BIG: nested too deep. Unknown members are
- * passed over. An empty message is malformed: ask only when it has bytes. */
+/* Takes the next command off `*rest`. 1: `*ret` is one; 0: nothing is left; -EBADMSG: malformed, no known method, two
+ * of them, a member of another type or twice, or id 0 outside of send and pong; -E2BIG: nested too deep. Unknown
+ * members are passed over. An empty message is malformed: ask only when it has bytes. */
 CRIER_API int channels_decode(struct channels_decoder *d, struct bytes *rest, struct channels_command *ret);
 CRIER_API void channels_decoder_done(struct channels_decoder *d);
 
-/* Body of POST /emulation, in either encoding; a `data` that is no string (JSON) or is empty (protobuf) comes out as data
- * NULL. -EBADMSG, -E2BIG. Its views are good until the next body; the commands in `data` may be read by the same decoder. */
+/* Body of POST /emulation, in either encoding; a `data` that is no string (JSON) or is empty (protobuf) comes out as
+ * data NULL. -EBADMSG, -E2BIG. Its views are good until the next body; the commands in `data` may be read by the same
+ * decoder. */
 struct channels_emulation {
     struct bytes node, session, data;
 };
@@ -126,8 +132,8 @@ CRIER_API int channels_decode_emulation(struct channels_decoder *d, struct bytes
 enum channels_transport {
     CHANNELS_WEBSOCKET, /* frame header in front; protobuf has its length in front as well */
     CHANNELS_SSE,       /* "data: " ... LF LF */
-    /* ... LF; protobuf: length in front. JSON is ASCII here, the rest of Unicode as escapes: the usual client decodes what
-     * it reads piece by piece, and the network may cut a character of several bytes in two. */
+    /* ... LF; protobuf: length in front. JSON is ASCII here, the rest of Unicode as escapes: the usual client decodes
+     * what it reads piece by piece, and the network may cut a character of several bytes in two. */
     CHANNELS_LINES,
 };
 
@@ -137,8 +143,8 @@ struct channels_style {
     bool uni; /* bare pushes: {"channel":..,"pub":..} instead of {"push":{..}} */
 };
 
-/* A message: what is appended between begin and end is framed for the transport. `*ret_mark` belongs to the end. All that
- * channels_reply_*, channels_push_* and channels_ping() append has to stand between the two. */
+/* A message: what is appended between begin and end is framed for the transport. `*ret_mark` belongs to the end. All
+ * that channels_reply_*, channels_push_* and channels_ping() append has to stand between the two. */
 CRIER_API void channels_begin(struct buf *out, const struct channels_style *style, size_t *ret_mark);
 CRIER_API void channels_end(struct buf *out, const struct channels_style *style, size_t mark);
 
@@ -149,9 +155,9 @@ struct channels_client_info {
     struct bytes conn_info, chan_info; /* raw JSON; data NULL: none */
 };
 
-/* One publication. `data` raw; data NULL: none (a removal). In JSON bytes 0x0A and 0x0D of raw values are left out (there
- * they can only be white space, and they end lines and events), and data that is no JSON is the caller's mistake (close
- * 3506). Strings that are not UTF-8 (keys of brokers) have U+FFFD for each bad byte. */
+/* One publication. `data` raw; data NULL: none (a removal). In JSON bytes 0x0A and 0x0D of raw values are left out
+ * (there they can only be white space, and they end lines and events), and data that is no JSON is the caller's
+ * mistake (close 3506). Strings that are not UTF-8 (keys of brokers) have U+FFFD for each bad byte. */
 struct channels_publication {
     struct bytes data;
     struct bytes info; /* JSON of a ClientInfo as channels_append_info() writes it; data NULL: none */
@@ -165,8 +171,8 @@ struct channels_publication {
     bool data_as_string; /* JSON: data is written as a string (delta subscriptions) */
 };
 
-/* Appends the object {"data":..,"offset":..}, or the protobuf message without tag and length: an item. Info and tags that
- * are not what is said above are left out of protobuf. */
+/* Appends the object {"data":..,"offset":..}, or the protobuf message without tag and length: an item. Info and tags
+ * that are not what is said above are left out of protobuf. */
 CRIER_API void channels_append_publication(struct buf *out, enum channels_encoding encoding,
                                            const struct channels_publication *p);
 /* Appends the JSON object of an info. */
@@ -229,7 +235,8 @@ CRIER_API void channels_reply_connect(struct buf *out, enum channels_encoding e,
 CRIER_API void channels_reply_subscribe(struct buf *out, enum channels_encoding e, uint32_t id,
                                         const struct channels_subscribe_result *r);
 /* {} as the result of unsubscribe, publish, ping, send. */
-CRIER_API void channels_reply_empty(struct buf *out, enum channels_encoding e, uint32_t id, enum channels_method method);
+CRIER_API void channels_reply_empty(struct buf *out, enum channels_encoding e, uint32_t id,
+                                    enum channels_method method);
 /* `presence`: JSON object {"CLIENT":{info},...} */
 CRIER_API void channels_reply_presence(struct buf *out, enum channels_encoding e, uint32_t id, struct bytes presence);
 CRIER_API void channels_reply_presence_stats(struct buf *out, enum channels_encoding e, uint32_t id, uint32_t clients,

@@ -89,8 +89,8 @@ const struct channels_fields channels_emulation_fields = FIELDS(emulation_list);
 static const struct channels_fields connect_fields = FIELDS(connect_list), publish_fields = FIELDS(publish_list),
                                     history_fields = FIELDS(history_list), channel_fields = FIELDS(channel_list),
                                     rpc_fields = FIELDS(rpc_list), send_fields = FIELDS(send_list),
-                                    refresh_fields = FIELDS(refresh_list), sub_refresh_fields = FIELDS(sub_refresh_list),
-                                    no_fields = {NULL, 0};
+                                    refresh_fields = FIELDS(refresh_list),
+                                    sub_refresh_fields = FIELDS(sub_refresh_list), no_fields = {NULL, 0};
 
 const struct channels_method_info channels_methods[CHANNELS_METHOD_COUNT] = {
     [CHANNELS_PONG] = {"", 0, 0, &no_fields},

@@ -163,7 +163,8 @@ static const struct channels_field *find_field(const struct channels_fields *fie
     return NULL;
 }
 
-static int read_members(struct channels_reader *r, struct json_cursor *c, const struct channels_fields *fields, void *base)
+static int read_members(struct channels_reader *r, struct json_cursor *c, const struct channels_fields *fields,
+                        void *base)
 {
     struct json_member m;
     uint32_t seen = 0;

@@ -1,5 +1,5 @@
-/* Commands of the channels wire in protobuf: strings and bytes stay where they are. Of a field that comes twice the last
- * counts, as the format has it. */
+/* Commands of the channels wire in protobuf: strings and bytes stay where they are. Of a field that comes twice the
+ * last counts, as the format has it. */
 #include "channels_schema.h"
 
 #include "json_scan.h"

@@ -47,12 +47,13 @@ extern const struct channels_fields channels_subscribe_fields, channels_emulatio
 
 /* What one decoding fills. */
 struct channels_reader {
-    struct buf *text; /* unescaped strings; has room for all of a JSON message from the start, so that views stay good */
+    struct buf *text; /* unescaped strings; has room for all of a JSON message at once, so that views stay good */
     struct buf *subs;
     const char *reason;
 };
 
-int channels_read_json(struct channels_reader *r, struct bytes line, unsigned depth_limit, struct channels_command *ret);
+int channels_read_json(struct channels_reader *r, struct bytes line, unsigned depth_limit,
+                       struct channels_command *ret);
 int channels_read_protobuf(struct channels_reader *r, struct bytes message, struct channels_command *ret);
 int channels_read_json_object(struct channels_reader *r, struct bytes text, unsigned depth_limit,
                               const struct channels_fields *fields, void *base);
@@ -62,7 +63,8 @@ int channels_read_protobuf_message(struct channels_reader *r, struct bytes messa
 /* Shared rules of both encodings. */
 int channels_fail(struct channels_reader *r, int error, const char *reason);
 int channels_check_string(struct channels_reader *r, struct bytes s);
-void channels_add_sub(struct channels_reader *r, struct channels_connect *connect, const struct channels_subscribe *sub);
+void channels_add_sub(struct channels_reader *r, struct channels_connect *connect,
+                      const struct channels_subscribe *sub);
 /* A command without method is a pong when it says nothing else either. */
 int channels_check_command(struct channels_reader *r, const struct channels_command *c, bool has_unknown);
 

@@ -1,7 +1,8 @@
 /* Inside of the channels codec: one description of a message writes both encodings.
  *
  * A writer lives on the stack during one call. Each function writes a member of a JSON object or a field of a protobuf
- * message and leaves zero, false and absent values out, but for those that say "always" (which protobuf leaves out too). */
+ * message and leaves zero, false and absent values out, but for those that say "always" (which protobuf leaves out
+ * too). */
 #ifndef CRIER_PROTO_CHANNELS_WRITER_H
 #define CRIER_PROTO_CHANNELS_WRITER_H
 

@@ -171,7 +171,8 @@ static size_t common_suffix(const char *a, const char *b, size_t max)
     return n;
 }
 
-/* The block of the source from which most of target[at, end) follows; returns how much, 0 when not even a block does. */
+/* The block of the source from which most of target[at, end) follows; returns how much, 0 when not even a block
+ * does. */
 static size_t find_match(const struct delta *d, const struct index *x, uint32_t hash, size_t at, size_t end,
                          size_t *ret_from)
 {

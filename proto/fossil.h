@@ -12,12 +12,12 @@
 #include "util/bytes.h"
 
 /* Appends the delta that makes `target` of `source`. -E2BIG when it would not be shorter than the target itself. With
- * `utf8_cuts` every insertion is whole characters, so that the delta is text like its target; -EILSEQ when that is none.
- * The work is linear in both lengths, whatever they hold. */
+ * `utf8_cuts` every insertion is whole characters, so that the delta is text like its target; -EILSEQ when that is
+ * none. The work is linear in both lengths, whatever they hold. */
 CRIER_API int fossil_delta(struct bytes source, struct bytes target, bool utf8_cuts, struct buf *out);
 
-/* Appends what the delta makes of `source`. -EBADMSG when it is malformed or does not belong to this source, -E2BIG when
- * the target is longer than `limit_bytes`. */
+/* Appends what the delta makes of `source`. -EBADMSG when it is malformed or does not belong to this source, -E2BIG
+ * when the target is longer than `limit_bytes`. */
 CRIER_API int fossil_apply(struct bytes source, struct bytes delta, size_t limit_bytes, struct buf *out);
 
 #endif

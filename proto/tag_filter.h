@@ -1,10 +1,11 @@
-/* Tags filters of subscriptions: parsed once, compared by their canonical text, evaluated against the tags of publications.
+/* Tags filters of subscriptions: parsed once, compared by their canonical text, evaluated against the tags of
+ * publications.
  *
- * A filter never changes after its making and may be used by any thread until tag_filter_free().
- * A node is a leaf (op "") that compares one tag, or `and`, `or` over nodes, or `not` over one.
+ * A filter never changes after its making and may be used by any thread until tag_filter_free(). A node is a leaf (op
+ * "") that compares one tag, or `and`, `or` over nodes, or `not` over one.
  *     valid:   {"key":"line","cmp":"eq","val":"550"}   {"key":"k","cmp":"in","vals":["a",""]}   {"key":"k","cmp":"ex"}
  *              {"op":"not","nodes":[{"key":"v","cmp":"gte","val":"10.50"}]}
- *     invalid: {}   {"key":"k","cmp":"eq"}   {"op":"and"}   {"op":"not","nodes":[{..},{..}]}   {"op":"xor","nodes":[{..}]}
+ *     invalid: {}   {"key":"k","cmp":"eq"}   {"op":"and"}   {"op":"not","nodes":[{..},{..}]}   {"op":"xor"}
  * lt, lte, gt, gte compare decimals exactly, of any size up to 200 characters with up to 19 digits after the point:
  *     10.50 = 10.5   011 = +11   -0 = 0      no numbers: 1e3   .5   5.   0x1f   <empty>   with blanks
  * A tag that is missing satisfies neq, nex, nin (unless "" is among vals) and in with "" among vals, nothing else. */

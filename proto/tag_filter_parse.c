@@ -318,7 +318,8 @@ static void free_filter(struct tag_filter **f)
     tag_filter_free(*f);
 }
 
-int tag_filter_parse(struct bytes raw, enum channels_encoding encoding, struct tag_filter **ret, const char **ret_reason)
+int tag_filter_parse(struct bytes raw, enum channels_encoding encoding, struct tag_filter **ret,
+                     const char **ret_reason)
 {
     __attribute__((cleanup(free_filter))) struct tag_filter *f = xcalloc(1, sizeof *f);
     struct parser p = {.f = f, .encoding = encoding};

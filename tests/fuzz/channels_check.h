@@ -44,7 +44,8 @@ static inline void check_line(struct bytes channel, const struct channels_public
     for (size_t i = 0; i < out.len; i++)
         require((unsigned char)out.data[i] < 0x80);
     struct bytes item = channels_item_of_frame(&style, buf_bytes(&out));
-    require(json_get_raw(item, "key", &raw) == 0 && json_unescape(raw, &key) == 0 && bytes_eq(buf_bytes(&key), channel));
+    require(json_get_raw(item, "key", &raw) == 0 && json_unescape(raw, &key) == 0 &&
+            bytes_eq(buf_bytes(&key), channel));
 }
 
 /* What a client sent comes back to it in a message that is well-formed. */

@@ -1,5 +1,5 @@
-/* Any two texts: the delta between them leads from one to the other; and any bytes as a delta. The first two bytes say how
- * long the source is. */
+/* Any two texts: the delta between them leads from one to the other; and any bytes as a delta. The first two bytes say
+ * how long the source is. */
 #include "fossil.h"
 #include "utf8.h"
 

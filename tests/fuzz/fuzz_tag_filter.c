@@ -1,5 +1,5 @@
-/* Any bytes as a filter (JSON or protobuf, by the first byte) and, behind a NUL or the first byte's count, as tags: what is
- * accepted means the same when its canonical text is read again. */
+/* Any bytes as a filter (JSON or protobuf, by the first byte) and, behind a NUL or the first byte's count, as tags:
+ * what is accepted means the same when its canonical text is read again. */
 #include "tag_filter.h"
 
 #include <stdlib.h>

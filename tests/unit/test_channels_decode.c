@@ -37,7 +37,8 @@ static void commands_of_a_frame_come_one_by_one(void **state)
 {
     (void)state;
     struct channels_command c;
-    struct bytes rest = BYTES_LIT("{\"id\":1,\"connect\":{\"token\":\"t\"}}\n{\"subscribe\":{\"channel\":\"a\"},\"id\":2}\n{}\n");
+    struct bytes rest =
+        BYTES_LIT("{\"id\":1,\"connect\":{\"token\":\"t\"}}\n{\"subscribe\":{\"channel\":\"a\"},\"id\":2}\n{}\n");
     decoder.encoding = CHANNELS_JSON;
     decoder.depth_limit = 8;
     assert_int_equal(channels_decode(&decoder, &rest, &c), 1);
@@ -57,22 +58,49 @@ static void malformed_json_is_refused_with_a_reason(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "\n", " ", "\n{}", "{}\n\n{}", "{", "[]", "1", "{}{}", "{} {}", "{\"id\":1}", "{\"foo\":{}}", "{\"id\":1,\"foo\":{}}",
-        "{\"connect\":{}}", "{\"id\":0,\"connect\":{}}", "{\"id\":1,\"connect\":[]}", "{\"id\":1,\"connect\":1}",
-        "{\"id\":1,\"connect\":null}", "{\"id\":-1,\"connect\":{}}", "{\"id\":1.0,\"connect\":{}}",
-        "{\"id\":4294967296,\"connect\":{}}", "{\"id\":\"1\",\"connect\":{}}", "{\"id\":1,\"id\":1,\"connect\":{}}",
-        "{\"id\":1,\"connect\":{},\"connect\":{}}", "{\"id\":1,\"connect\":{},\"ping\":{}}",
-        "{\"id\":1,\"connect\":{\"token\":1}}", "{\"id\":1,\"connect\":{\"token\":\"a\\u0000b\"}}",
-        "{\"id\":1,\"connect\":{\"token\":\"\\ud800\"}}", "{\"id\":1,\"connect\":{\"subs\":[]}}",
-        "{\"id\":1,\"connect\":{\"subs\":{\"a\":1}}}", "{\"id\":1,\"connect\":{\"headers\":{\"a\":1}}}",
-        "{\"id\":1,\"connect\":{\"headers\":[]}}", "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"recover\":1}}",
+        "\n",
+        " ",
+        "\n{}",
+        "{}\n\n{}",
+        "{",
+        "[]",
+        "1",
+        "{}{}",
+        "{} {}",
+        "{\"id\":1}",
+        "{\"foo\":{}}",
+        "{\"id\":1,\"foo\":{}}",
+        "{\"connect\":{}}",
+        "{\"id\":0,\"connect\":{}}",
+        "{\"id\":1,\"connect\":[]}",
+        "{\"id\":1,\"connect\":1}",
+        "{\"id\":1,\"connect\":null}",
+        "{\"id\":-1,\"connect\":{}}",
+        "{\"id\":1.0,\"connect\":{}}",
+        "{\"id\":4294967296,\"connect\":{}}",
+        "{\"id\":\"1\",\"connect\":{}}",
+        "{\"id\":1,\"id\":1,\"connect\":{}}",
+        "{\"id\":1,\"connect\":{},\"connect\":{}}",
+        "{\"id\":1,\"connect\":{},\"ping\":{}}",
+        "{\"id\":1,\"connect\":{\"token\":1}}",
+        "{\"id\":1,\"connect\":{\"token\":\"a\\u0000b\"}}",
+        "{\"id\":1,\"connect\":{\"token\":\"\\ud800\"}}",
+        "{\"id\":1,\"connect\":{\"subs\":[]}}",
+        "{\"id\":1,\"connect\":{\"subs\":{\"a\":1}}}",
+        "{\"id\":1,\"connect\":{\"headers\":{\"a\":1}}}",
+        "{\"id\":1,\"connect\":{\"headers\":[]}}",
+        "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"recover\":1}}",
         "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"channel\":\"b\"}}",
         "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"offset\":-1}}",
         "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"offset\":18446744073709551616}}",
         "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"limit\":2147483648}}",
-        "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"tf\":[]}}", "{\"id\":1,\"history\":{\"channel\":\"a\",\"since\":3}}",
-        "{\"id\":1,\"publish\":{\"channel\":\"a\",\"data\":{}}\n}", "{\"id\":1,\"ping\":{}}x", "\xef\xbb\xbf{}",
-        "{\"id\":1,\"rpc\":{\"data\":nul}}", "{\"id\":1,\"rpc\":{\"data\":\"\xff\"}}",
+        "{\"id\":1,\"subscribe\":{\"channel\":\"a\",\"tf\":[]}}",
+        "{\"id\":1,\"history\":{\"channel\":\"a\",\"since\":3}}",
+        "{\"id\":1,\"publish\":{\"channel\":\"a\",\"data\":{}}\n}",
+        "{\"id\":1,\"ping\":{}}x",
+        "\xef\xbb\xbf{}",
+        "{\"id\":1,\"rpc\":{\"data\":nul}}",
+        "{\"id\":1,\"rpc\":{\"data\":\"\xff\"}}",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         struct channels_command c = {.id = 77};
@@ -120,11 +148,12 @@ static void strings_are_unescaped_and_stay_good_until_the_next_command(void **st
 {
     (void)state;
     struct channels_command c;
-    assert_int_equal(decode_json("{\"id\":1,\"connect\":{\"token\":\"\\u00e9\",\"name\":\"plain\",\"version\":\"\\\"1\\\"\","
-                                 "\"subs\":{\"a\\nb\":{\"recover\":true,\"epoch\":\"\\\\e\",\"offset\":18446744073709551615},"
-                                 "\"c\":null}}}",
-                                 &c),
-                     1);
+    assert_int_equal(
+        decode_json("{\"id\":1,\"connect\":{\"token\":\"\\u00e9\",\"name\":\"plain\",\"version\":\"\\\"1\\\"\","
+                    "\"subs\":{\"a\\nb\":{\"recover\":true,\"epoch\":\"\\\\e\",\"offset\":18446744073709551615},"
+                    "\"c\":null}}}",
+                    &c),
+        1);
     assert_view(c.connect.token, "\xc3\xa9");
     assert_view(c.connect.name, "plain");
     assert_view(c.connect.version, "\"1\"");

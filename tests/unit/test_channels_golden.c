@@ -285,7 +285,8 @@ static void build_subscribe_recovered(struct buf *out, enum channels_encoding e)
 {
     struct list l = {0};
     add(&l, e, (struct channels_publication){.data = L("{\"i\":3}"), .offset = 3, .tags = L("{\"k\":\"v\"}")});
-    add(&l, e, (struct channels_publication){.data = L("{}"), .offset = 4, .info = L("{\"user\":\"\",\"client\":\"c2\"}")});
+    add(&l, e,
+        (struct channels_publication){.data = L("{}"), .offset = 4, .info = L("{\"user\":\"\",\"client\":\"c2\"}")});
     struct channels_subscribe_result r = {.recoverable = true, .epoch = L("E"), .publications = items_of(&l),
                                           .recovered = true, .offset = 2, .positioned = true, .was_recovering = true};
     channels_reply_subscribe(out, e, 2, &r);
@@ -294,8 +295,14 @@ static void build_subscribe_recovered(struct buf *out, enum channels_encoding e)
 
 static void build_subscribe_full(struct buf *out, enum channels_encoding e)
 {
-    struct channels_subscribe_result r = {.expires = true, .ttl = 300, .recoverable = true, .epoch = L("E"), .offset = 4,
-                                          .positioned = true, .data = L("\"hi\""), .delta = true};
+    struct channels_subscribe_result r = {.expires = true,
+                                          .ttl = 300,
+                                          .recoverable = true,
+                                          .epoch = L("E"),
+                                          .offset = 4,
+                                          .positioned = true,
+                                          .data = L("\"hi\""),
+                                          .delta = true};
     channels_reply_subscribe(out, e, 2, &r);
 }
 
@@ -303,7 +310,8 @@ static void build_subscribe_strings(struct buf *out, enum channels_encoding e)
 {
     struct list l = {0};
     add(&l, e, (struct channels_publication){.data = L("{\"i\":3}"), .offset = 3, .data_as_string = true});
-    add(&l, e, (struct channels_publication){.data = L("7\n7@0,3;"), .offset = 4, .data_as_string = true, .delta = true});
+    add(&l, e,
+        (struct channels_publication){.data = L("7\n7@0,3;"), .offset = 4, .data_as_string = true, .delta = true});
     struct channels_subscribe_result r = {.epoch = L("E"), .publications = items_of(&l), .recovered = true, .offset = 4,
                                           .was_recovering = true, .delta = true};
     channels_reply_subscribe(out, e, 2, &r);
@@ -315,8 +323,12 @@ static void build_map_page(struct buf *out, enum channels_encoding e)
     struct list l = {0};
     add(&l, e, (struct channels_publication){.data = L("{\"x\":1}"), .offset = 1, .key = L("p1"), .epoch = L("E")});
     add(&l, e, (struct channels_publication){.data = L("{\"x\":2}"), .offset = 2, .key = L("p2")});
-    struct channels_subscribe_result r = {.epoch = L("E"), .offset = 2, .type = CHANNELS_MAP, .phase = CHANNELS_PHASE_STATE,
-                                          .cursor = L("p2"), .state = items_of(&l)};
+    struct channels_subscribe_result r = {.epoch = L("E"),
+                                          .offset = 2,
+                                          .type = CHANNELS_MAP,
+                                          .phase = CHANNELS_PHASE_STATE,
+                                          .cursor = L("p2"),
+                                          .state = items_of(&l)};
     channels_reply_subscribe(out, e, 2, &r);
     buf_done(&l.bytes);
 }

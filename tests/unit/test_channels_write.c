@@ -109,8 +109,9 @@ static void check_frame(const struct channels_style *style, struct bytes channel
 static void the_item_of_a_frame_is_found_in_every_style(void **state)
 {
     (void)state;
-    static const size_t sizes[] = {3, 40, 60, 80, 90, 100, 104, 108, 110, 112, 116, 120, 124, 125, 126, 127, 128, 200, 300,
-                                   16300, 16360, 16380, 16384, 17000, 65400, 65440, 65480, 65535, 65536, 70000, 2097152};
+    static const size_t sizes[] = {3,     40,    60,    80,    90,    100,   104,   108,   110,    112,   116,
+                                   120,   124,   125,   126,   127,   128,   200,   300,   16300,  16360, 16380,
+                                   16384, 17000, 65400, 65440, 65480, 65535, 65536, 70000, 2097152};
     static const char *const channels[] = {"a", "news:today", "with\"quote", "back\\slash\\", "a\",\"pub\":{}"};
     for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++)
         for (size_t c = 0; c < sizeof channels / sizeof *channels; c++)

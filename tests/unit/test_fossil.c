@@ -166,9 +166,26 @@ static void malformed_deltas_are_refused(void **state)
 {
     (void)state;
     static const char *const deltas[] = {
-        "", "3", "3\n", "3\n3:abc", "3\n3:abc;", "3\n3:abc1XObC0", "3\n3:abc1XObCz;", "3\n2:ab1XObC0;", "4\n3:abc1XObC0;",
-        "3\n3:abc1XObC0;x", "3\n4:abc1XObC0;", "3\n3@01XObC0;", "3\n3@1,1XObC0;", "3\n~@0,1XObC0;", "3\n3@~~~~~~~~~,1XObC0;",
-        "~~~~~~~~~~~~~~~\n3:abc1XObC0;", "3\n;", "\n0;", "3\n3!abc1XObC0;", "3\n3:abc3:abc1XObC0;",
+        "",
+        "3",
+        "3\n",
+        "3\n3:abc",
+        "3\n3:abc;",
+        "3\n3:abc1XObC0",
+        "3\n3:abc1XObCz;",
+        "3\n2:ab1XObC0;",
+        "4\n3:abc1XObC0;",
+        "3\n3:abc1XObC0;x",
+        "3\n4:abc1XObC0;",
+        "3\n3@01XObC0;",
+        "3\n3@1,1XObC0;",
+        "3\n~@0,1XObC0;",
+        "3\n3@~~~~~~~~~,1XObC0;",
+        "~~~~~~~~~~~~~~~\n3:abc1XObC0;",
+        "3\n;",
+        "\n0;",
+        "3\n3!abc1XObC0;",
+        "3\n3:abc3:abc1XObC0;",
     };
     CLEANUP_BUF out = BUF_INIT;
     assert_int_equal(fossil_apply(BYTES_LIT("abc"), BYTES_LIT("3\n3:abc1XObC0;"), 100, &out), 0);
