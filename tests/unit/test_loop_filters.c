@@ -4,6 +4,8 @@ static const char loop_config[] = "[server]\nlisten = \"127.0.0.1:0\"\nweb = \"\
                                   "[[namespace]]\nname = \"t\"\nhistory = 1000\nbehind = \"skip\"\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"re\"\nhistory = 5\nbehind = \"resync\"\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"k\"\nhistory = 5\nkeyed = true\nbehind = \"conflate\"\ngather_ms = 0\n"
+                                  "[[namespace]]\nname = \"end\"\nbehind = \"close\"\ngather_ms = 0\n"
+                                  "[[namespace]]\nname = \"iv\"\nkeyed = true\ninterval_ms = 100\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"who\"\nhistory = 10\npresence = true\njoin_leave = true\ngather_ms = 0\n";
 
 #include "channels_client.h"
@@ -176,8 +178,11 @@ static void flood_filtered(const char *channel, int first, const char *key)
 
 static void one_that_does_not_read_is_handled_as_without_a_filter(void **state)
 {
-    struct client skips, ends, conflates;
+    struct client skips, ends, conflates, closes;
     (void)state;
+    client_open(&closes);
+    client_join(&closes, (struct subscribe_request){.channel = bytes_of("end:x"), red_filter});
+    closes.session->conn->blocked = true;
     client_open(&skips);
     client_open(&ends);
     client_open(&conflates);
@@ -191,7 +196,10 @@ static void one_that_does_not_read_is_handled_as_without_a_filter(void **state)
     flood_filtered("t:x", 0, NULL);
     flood_filtered("re:x", 0, NULL);
     flood_filtered("k:x", 0, "a");
+    flood_filtered("end:x", 0, NULL);
     turns();
+    session_unblock(closes.session);
+    assert_int_equal(closes.session->conn->closed, 3008);
     session_unblock(skips.session);
     session_unblock(ends.session);
     session_unblock(conflates.session);
@@ -206,6 +214,40 @@ static void one_that_does_not_read_is_handled_as_without_a_filter(void **state)
     client_done(&skips);
     client_done(&ends);
     client_done(&conflates);
+}
+
+static void an_interval_holds_for_every_form_and_filter(void **state)
+{
+    struct session *s[FORM_CHANNELS_LINES_STRING + 1] = {NULL};
+    struct client red;
+    (void)state;
+    client_open(&red);
+    client_join(&red, (struct subscribe_request){.channel = bytes_of("iv:x"), red_filter});
+    for (int form = FORM_CHANNELS_JSON; form <= FORM_CHANNELS_LINES_STRING; form++) {
+        const struct subscribe_request q = {.channel = bytes_of("iv:x")};
+        s[form] = session_open();
+        s[form]->form = (enum frame_form)form;
+        session_subscribe(s[form], &q);
+    }
+    turns();
+    client_hear(&red);
+    tell(.channel = "iv:x", .key = "a", .n = 101, is_red);
+    tell(.channel = "iv:x", .key = "a", .n = 202, is_red);
+    tell(.channel = "iv:x", .key = "b", .n = 303, is_blue);
+    tell(.channel = "iv:x", .key = "a", .n = 404, is_red);
+    pass_ms(100);
+    turns();
+    assert_hears(&red, "101 404 ");
+    for (int form = FORM_CHANNELS_JSON; form <= FORM_CHANNELS_LINES_STRING; form++) {
+        const char *got = text_of(&s[form]->conn->out);
+        got = memchr(got, '>', s[form]->conn->out.len); /* behind "<live ..>" */
+        size_t len = s[form]->conn->out.len - (size_t)(got - s[form]->conn->out.data);
+        assert_non_null(memmem(got, len, "101", 3));
+        assert_null(memmem(got, len, "202", 3));
+        assert_non_null(memmem(got, len, "303", 3));
+        assert_non_null(memmem(got, len, "404", 3));
+    }
+    client_done(&red);
 }
 
 static void joins_reach_those_who_ask_with_their_place_among_publications(void **state)
@@ -302,6 +344,7 @@ int main(void)
         TEST(a_late_filter_judges_what_is_in_the_log_already),
         TEST(the_hub_filters_what_it_answers_with),
         TEST(one_that_does_not_read_is_handled_as_without_a_filter),
+        TEST(an_interval_holds_for_every_form_and_filter),
         TEST(joins_reach_those_who_ask_with_their_place_among_publications),
         TEST(a_payload_that_is_no_json_closes_those_who_would_get_it_as_json),
         TEST(what_the_hub_has_that_is_no_json_closes_too),
