@@ -64,6 +64,17 @@ SEEDS = {
         b"\x8a\x12\x01k\x1a\x02eq\x22\x01v" + b'{"k":"v"}',
         b"\x93\x0a\x02or\x32\x0d\x12\x01k\x1a\x02in\x2a\x01a\x2a\x01b" + b'{"k":"b"}',
     ],
+    "token": [
+        b"\0eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhbm4ifQ.AAAA",
+        b"\0eyJhbGciOiJub25lIn0.e30.",
+        b'\1{"sub":"ann","exp":1700000100,"iat":1,"nbf":1.5,"aud":["me"],"iss":"me","jti":"x","info":{"a":1},"meta":{}}',
+        b'\1{"channel":"$chat:a","client":"c","b64info":"eyJhIjoxfQ==","expire_at":0,"channels":["a","\\u0062"]}',
+        b'\1{"subs":{"a":{"info":1,"b64data":"AAA=","override":{"presence":{"value":true},"force_recovery":{"value":false}}},"b":{}}}',
+        b'\2{"keys":[{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"a","use":"sig"},'
+        b'{"kty":"EC","crv":"P-256","x":"MKBCTNIcKUSDii11ySs3526iDZ8AiTo7Tu6KPAqv7D4","y":"4Etl6SRW2YiLUrN5vfvVHuhp7x8PxltmWWlbbM4IFyM"},'
+        b'{"kty":"RSA","n":"' + b"u" * 342 + b'","e":"AQAB","alg":"RS256"},{"kty":"oct","k":"AA"}]}',
+        b"\3-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n",
+    ],
     "ws": [
         b"\x00\x00" + frame(0x81, b"hello"),
         b"\x00\x03" + frame(0x01, "κό".encode()[:3]) + frame(0x89, b"ping") + frame(0x80, "κό".encode()[3:]),
