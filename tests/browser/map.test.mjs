@@ -293,6 +293,11 @@ test('the slider goes back in time, and Live returns', async (t) => {
   await map.page.selectOption('#speed', '4');
   await map.page.click('#play');
   await map.until(`traffic.visible[0]?.x > ${x} + 5`, 'time runs on');
+  await map.page.locator('#time').evaluate((range) => {
+    range.value = -500;
+    range.dispatchEvent(new Event('input'));
+  });
+  await until(async () => /nothing recorded$/.test(await map.page.locator('#time-text').textContent()), 'before the first position');
   await map.page.click('#live');
   await map.until('timeline.isLive && traffic.visible.length === 1', 'live again');
   const newest = await map.read('map.project([24.945, 60.17]).x');

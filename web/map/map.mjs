@@ -46,7 +46,8 @@ const box = () => {
 
 const filters = new Filters({ modes: $('modes'), operator: $('operator'), chosen: $('chosen'), count: $('filter-count'), clear: $('clear-filter') });
 const replay = new Replay(box);
-const timeline = new Timeline({ range: $('time'), play: $('play'), live: $('live'), speed: $('speed'), text: $('time-text') }, () => fleet.feedTime());
+const timeline = new Timeline({ range: $('time'), play: $('play'), live: $('live'), speed: $('speed'), text: $('time-text') },
+  () => fleet.feedTime(), () => (replay.failed ? 'cannot be loaded' : replay.empty ? 'nothing recorded' : ''));
 const find = (id) => (timeline.isLive ? fleet.get(id) : replay.get(id));
 const selection = new Selection({ map, find });
 

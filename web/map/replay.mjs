@@ -78,6 +78,8 @@ export class Replay extends EventTarget {
     this.#box = box;
     this.loading = 0;
     this.failed = false;
+    /** The moment that was asked for last is known, and nothing was there. */
+    this.empty = false;
   }
 
   /** Forgets what was loaded, e.g. because the map shows another place. */
@@ -86,6 +88,7 @@ export class Replay extends EventTarget {
     this.#asked = new AbortController();
     this.#chunks.clear();
     this.#current.clear();
+    this.empty = false;
   }
 
   get(id) {
@@ -100,6 +103,7 @@ export class Replay extends EventTarget {
     if (!chunk.vehicles) return this.#current.values(); // until it is here, what was shown stands
     this.#current.clear();
     for (const vehicle of chunk.vehicles) if (vehicle.seek(timeMs)) this.#current.set(vehicle.id, vehicle);
+    this.empty = this.#current.size === 0;
     return this.#current.values();
   }
 

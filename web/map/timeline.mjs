@@ -14,13 +14,15 @@ export class Timeline extends EventTarget {
   playing = true;
   #last = 0;
   #feedTime;
+  #note;
   #dragged = false;
 
-  /** Elements: range, play, live, speed, text. `feedTime` gives the clock of the positions. */
-  constructor(elements, feedTime) {
+  /** Elements: range, play, live, speed, text. `feedTime` gives the clock of the positions, `note` what is wrong with the past. */
+  constructor(elements, feedTime, note) {
     super();
     this.elements = elements;
     this.#feedTime = feedTime;
+    this.#note = note;
     const { range, play, live, speed } = elements;
     Object.assign(range, { min: -REACH_S, max: 0, step: 1, value: 0 });
     range.addEventListener('pointerdown', () => { this.#dragged = true; });
@@ -81,6 +83,6 @@ export class Timeline extends EventTarget {
     play.textContent = this.playing ? '❚❚' : '▶';
     live.setAttribute('aria-pressed', String(this.isLive));
     const clock = this.isLive ? timeText(this.#feedTime()) : `${timeText(this.timeMs)}`;
-    text.textContent = this.isLive ? clock : `${clock} · ${words}`;
+    text.textContent = this.isLive ? clock : `${clock} · ${this.#note() || words}`;
   }
 }
