@@ -54,6 +54,7 @@ void channel_free(struct channel *c)
     keyed_done(&c->keyed);
     presence_done(&c->presence);
     version_done(&c->version);
+    channel_forget_missed(c);
     free(c->peers);
     free((char *)c->frame.name.data);
     free(c);

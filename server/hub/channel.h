@@ -34,6 +34,15 @@ struct channel_peer {
     void *peer; /* the loop's own struct */
 };
 
+/* What the last client that came back had missed: a herd misses the same. */
+struct missed {
+    struct frame_block *block; /* NULL: nothing is kept */
+    enum frame_form form;
+    int64_t offset;
+    uint64_t publications; /* of the channel, at that time */
+    size_t count;          /* in its history */
+};
+
 struct channel {
     struct hub *hub;
     const struct config_namespace *ns;
@@ -49,6 +58,8 @@ struct channel {
     uint64_t publications; /* ever, for metrics */
     uint64_t used_ms;      /* monotonic time of the last publication or request */
     unsigned resumes;      /* reads of the broker under way for it */
+    struct resume *resuming; /* those of them that answer subscriptions */
+    struct missed missed;
 
     struct channel_peer *peers; /* ascending by form */
     size_t peer_count;
@@ -91,6 +102,7 @@ void channel_clear(struct channel *c);
 /* True when the loop did not want the form before. */
 bool channel_add_peer(struct channel *c, const struct channel_peer *peer);
 void channel_remove_peer(struct channel *c, enum frame_form form, unsigned loop);
+void channel_forget_missed(struct channel *c);
 bool channel_wanted(const struct channel *c);
 /* Subscriptions on all loops. */
 size_t channel_clients(const struct channel *c);

@@ -132,9 +132,16 @@ void channel_clear(struct channel *c)
     channel_number_here(c);
 }
 
+void channel_forget_missed(struct channel *c)
+{
+    frame_block_unref(c->missed.block);
+    c->missed = (struct missed){0};
+}
+
 bool channel_sweep(struct channel *c, uint64_t now_ms, int64_t wall_ms)
 {
     int64_t before = channel_memory(c);
+    channel_forget_missed(c);
     int64_t ttl_ms = has_default_stream(c->ns) ? MAP_STREAM_TTL_MS : c->ns->history_ttl_ms;
     if (ttl_ms)
         history_expire(&c->history, wall_ms - ttl_ms);

@@ -14,9 +14,10 @@
 struct resume {
     struct bridge_reader reader; /* first */
     struct resume *next;         /* waits for its turn */
+    struct resume *sibling;      /* of the same channel */
     struct hub *hub;
     struct channel *channel;
-    struct hub_subscribe *subscribe;
+    struct hub_subscribe *subscribes; /* those that missed the same, by next_same */
     struct source *source;
     char epoch[CHANNEL_EPOCH_SIZE]; /* of the numbering that it began under */
     struct frame_builder builder;
@@ -31,13 +32,22 @@ static bool fits(const struct resume *r)
     return r->builder.count <= (uint64_t)r->hub->config->limits.recover;
 }
 
-/* Gives the call back and ends the resume. */
+/* Gives the calls back and ends the resume. */
 static struct hub_subscribe *resume_end(struct resume *r)
 {
-    struct hub_subscribe *s = r->subscribe;
+    struct hub_subscribe *list = r->subscribes;
     r->channel->resumes--;
+    LL_DELETE2(r->channel->resuming, r, sibling);
     frame_block_unref(frame_builder_finish(&r->builder));
     free(r);
+    return list;
+}
+
+static struct hub_subscribe *take_first(struct hub_subscribe **list)
+{
+    struct hub_subscribe *s = *list;
+    *list = s->next_same;
+    s->next_same = NULL;
     return s;
 }
 
@@ -46,7 +56,8 @@ static void give_up(struct resume *r)
     struct channel *c = r->channel;
     if (!fits(r))
         metric_add(M_LIMIT_RECOVER, 1);
-    subscribe_answer_newest(c, resume_end(r));
+    for (struct hub_subscribe *list = resume_end(r); list;)
+        subscribe_answer_newest(c, take_first(&list));
 }
 
 static bool read_next(struct resume *r)
@@ -81,9 +92,12 @@ static void answer(struct resume *r)
         return;
     }
     struct frame_block *block = frame_builder_finish(&r->builder);
-    struct hub_subscribe *s = resume_end(r);
-    s->recovered = true;
-    subscribe_answer(c, s, block);
+    for (struct hub_subscribe *list = resume_end(r); list;) {
+        struct hub_subscribe *s = take_first(&list);
+        s->recovered = true;
+        subscribe_answer(c, s, block ? frame_block_ref(block) : NULL);
+    }
+    frame_block_unref(block);
 }
 
 static void start_waiting(struct hub *hub)
@@ -140,22 +154,39 @@ static void on_read(struct bridge_reader *reader, const struct bridge_read_resul
     start_waiting(hub);
 }
 
+/* A herd that lost its server comes back at few places: one read serves all that missed the same. */
+static bool join_same(struct channel *c, struct hub_subscribe *s)
+{
+    for (struct resume *r = c->resuming; r && !s->filter; r = r->sibling) {
+        const struct hub_subscribe *first = r->subscribes;
+        if (first->filter || first->block_form != s->block_form || first->offset != s->offset ||
+            strcmp(r->epoch, c->epoch) != 0)
+            continue;
+        LL_PREPEND2(r->subscribes, s, next_same);
+        return true;
+    }
+    return false;
+}
+
 bool resume_start(struct hub *hub, struct channel *c, struct hub_subscribe *s)
 {
     if (c->numbering != NUMBERED_BY_BROKER || hub->closing || c->origin->source->bridge->state != BRIDGE_READY ||
         !bridge_instance_can(c->origin->source->bridge, BRIDGE_REPLAYABLE | BRIDGE_POSITIONED))
         return false;
+    if (join_same(c, s))
+        return true;
     struct resume *r = xcalloc(1, sizeof *r);
     r->reader.on_read = on_read;
     r->hub = hub;
     r->channel = c;
-    r->subscribe = s;
+    r->subscribes = s;
     r->source = c->origin->source;
     r->reached = s->offset;
     memcpy(r->epoch, c->epoch, sizeof r->epoch);
     frame_builder_init(&r->builder, s->block_form, &c->frame);
     r->builder.filter = s->filter;
     c->resumes++;
+    LL_PREPEND2(c->resuming, r, sibling);
     LL_APPEND(hub->resumes, r);
     start_waiting(hub);
     return true;

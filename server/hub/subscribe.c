@@ -118,7 +118,7 @@ static size_t missed(const struct channel *c, int64_t offset)
     return c->history.count - history_missed(&c->history, offset);
 }
 
-static struct frame_block *block_after(struct channel *c, const struct hub_subscribe *s)
+static struct frame_block *build_after(struct channel *c, const struct hub_subscribe *s)
 {
     struct frame_builder builder;
     frame_builder_init(&builder, s->block_form, &c->frame);
@@ -129,6 +129,24 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
             frame_builder_add(&builder, p);
     }
     return frame_builder_finish(&builder);
+}
+
+static struct frame_block *block_after(struct channel *c, const struct hub_subscribe *s)
+{
+    struct missed *m = &c->missed;
+    if (s->filter || s->conflate)
+        return build_after(c, s);
+    bool same = m->block && m->form == s->block_form && m->offset == s->offset && m->publications == c->publications &&
+                m->count == c->history.count;
+    if (!same) {
+        frame_block_unref(m->block);
+        *m = (struct missed){.block = build_after(c, s),
+                             .form = s->block_form,
+                             .offset = s->offset,
+                             .publications = c->publications,
+                             .count = c->history.count};
+    }
+    return m->block ? frame_block_ref(m->block) : NULL;
 }
 
 /* ---- deciding ---- */

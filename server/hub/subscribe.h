@@ -42,6 +42,7 @@ struct hub_subscribe {
     bool numbered;             /* false: nobody knows yet who will number the channel, so its epoch is not to be told */
     uint32_t publications;     /* that come before what is live */
     struct frame_block *block; /* NULL: nothing missed; the receiver's reference */
+    struct hub_subscribe *next_same; /* the hub's */
     void *arg, *arg2;          /* the caller's */
 };
 

@@ -264,6 +264,8 @@ static void detach(struct channel_form *f)
 
 static bool sweep_form(struct channel_form *f, uint64_t now_ms)
 {
+    frame_block_unref(f->missed);
+    f->missed = NULL;
     if (f->count || f->expected || f->calls || f->waiters || f->dirty || f->passing || (f->view && view_in_use(f->view)))
         return false;
     if (!f->attached)
@@ -283,6 +285,7 @@ static void loop_channel_free(struct loop_channel *c)
             view_detached(f->view, true);
         frame_log_done(&f->log);
         filter_unref(&f->filters, f->publications);
+        frame_block_unref(f->missed);
         free(f->subscriptions);
         free(f);
     }

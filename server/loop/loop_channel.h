@@ -45,6 +45,8 @@ struct channel_form {
     size_t pass_at;      /* next subscriber of the pass */
     uint64_t pass_head;  /* newest frame when the pass began */
     struct channel_form *prev, *next; /* in one of the loop's three lists */
+    struct frame_block *missed; /* items of the frames [missed_from, missed_to); NULL none */
+    uint64_t missed_from, missed_to;
     struct poll_waiter *waiters; /* long polls */
     struct view *view;           /* takes the blocks instead of the log; NULL none */
 };

@@ -192,7 +192,7 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
 }
 
 /* What the log has from `seq` on, for a wire that puts it into its reply. */
-static struct frame_block *items_from(const struct subscription *s, uint64_t seq)
+static struct frame_block *make_items(const struct subscription *s, uint64_t seq)
 {
     const struct channel_form *f = s->form;
     struct channels_style style;
@@ -206,6 +206,21 @@ static struct frame_block *items_from(const struct subscription *s, uint64_t seq
         frame_builder_mark(&items, frame_log_offset_before(&f->log, seq + 1));
     }
     return frame_builder_finish(&items);
+}
+
+/* A herd that comes back has missed the same. */
+static struct frame_block *items_from(const struct subscription *s, uint64_t seq)
+{
+    struct channel_form *f = s->form;
+    if (s->filter)
+        return make_items(s, seq);
+    if (!f->missed || f->missed_from != seq || f->missed_to != f->log.head) {
+        frame_block_unref(f->missed);
+        f->missed = make_items(s, seq);
+        f->missed_from = seq;
+        f->missed_to = f->log.head;
+    }
+    return f->missed ? frame_block_ref(f->missed) : NULL;
 }
 
 /* Presence is the hub's; so are keys that expire, and what was missed where the namespace promises no history. */

@@ -312,23 +312,48 @@ static void a_position_of_the_future_or_of_another_log_is_not_recovered(void **s
     answer_done(&a);
 }
 
-static void a_herd_reads_the_log_a_few_at_a_time(void **state)
+static void a_herd_that_missed_the_same_reads_the_log_once(void **state)
 {
-    enum { HERD = 20, AT_ONCE = 16 };
-    struct answer a[HERD];
+    enum { HERD = 20 };
+    struct answer a[HERD], other;
     (void)state;
     give(0, 5);
     for (int i = 0; i < HERD; i++)
         resume_from(&a[i], 0);
+    resume_from(&other, 1);
+    assert_int_equal(broker->read_count, 2);
+    read_records(0, 1, 5);
+    fake_read_end(broker, 0, 0, 6, true, 0);
+    turn();
+    for (int i = 0; i < HERD; i++) {
+        assert_true(a[i].recovered);
+        assert_string_equal(a[i].offsets.data, "1 2 3 4 5 ");
+        answer_done(&a[i]);
+    }
+    assert_false(other.done);
+    fake_read_end(broker, 1, 0, 6, false, 0);
+    turn();
+    assert_false(other.recovered);
+    answer_done(&other);
+}
+
+static void a_herd_from_many_places_reads_the_log_a_few_at_a_time(void **state)
+{
+    enum { HERD = 20, AT_ONCE = 16 };
+    struct answer a[HERD];
+    (void)state;
+    give(0, HERD + 4); /* memory begins behind all of them */
+    for (int i = 0; i < HERD; i++)
+        resume_from(&a[i], i);
     assert_int_equal(broker->read_count, AT_ONCE);
     for (size_t i = 0; i < HERD; i++) {
-        read_records(i, 1, 5);
-        fake_read_end(broker, i, 0, 6, true, 0);
+        read_records(i, (int64_t)i + 1, HERD + 4);
+        fake_read_end(broker, i, 0, HERD + 5, true, 0);
         turn();
     }
     for (int i = 0; i < HERD; i++) {
         assert_true(a[i].recovered);
-        assert_string_equal(a[i].offsets.data, "1 2 3 4 5 ");
+        assert_int_equal(a[i].count, HERD + 4 - i);
         answer_done(&a[i]);
     }
 }
@@ -338,9 +363,9 @@ static void the_end_answers_those_who_are_reading_or_wait_to_read(void **state)
     enum { HERD = 18 };
     struct answer a[HERD];
     (void)state;
-    give(0, 5);
+    give(0, HERD + 4);
     for (int i = 0; i < HERD; i++)
-        resume_from(&a[i], 0);
+        resume_from(&a[i], i);
     hub_close(&world.hub, 0, on_hub_closed);
     turn();
     for (int i = 0; i < HERD; i++) {
@@ -406,7 +431,8 @@ int main(void)
         TEST(a_channel_that_is_being_read_is_not_forgotten),
         TEST(a_channel_that_was_forgotten_does_not_claim_to_reach_back),
         TEST(a_position_of_the_future_or_of_another_log_is_not_recovered),
-        TEST(a_herd_reads_the_log_a_few_at_a_time),
+        TEST(a_herd_that_missed_the_same_reads_the_log_once),
+        TEST(a_herd_from_many_places_reads_the_log_a_few_at_a_time),
         TEST(the_end_answers_those_who_are_reading_or_wait_to_read),
         TEST(a_subscriber_waits_for_the_source_to_catch_up),
         TEST(a_source_that_stays_behind_gives_no_verdict_on_a_resume),
