@@ -35,28 +35,6 @@ struct bytes frame_transcoded(const struct frame_builder *b, struct bytes payloa
     return payload;
 }
 
-enum frame_form frame_form_items(enum frame_form form)
-{
-    switch (form) {
-    case FORM_CHANNELS_PROTOBUF:
-    case FORM_CHANNELS_LINES_PROTOBUF:
-        return FORM_ITEM_PROTOBUF;
-    case FORM_CHANNELS_JSON_STRING:
-    case FORM_CHANNELS_SSE_STRING:
-    case FORM_CHANNELS_LINES_STRING:
-        return FORM_ITEM_STRING;
-    case FORM_CHANNELS_JSON_DELTA:
-    case FORM_CHANNELS_SSE_DELTA:
-    case FORM_CHANNELS_LINES_DELTA:
-        return FORM_ITEM_DELTA;
-    case FORM_CHANNELS_PROTOBUF_DELTA:
-    case FORM_CHANNELS_LINES_PROTOBUF_DELTA:
-        return FORM_ITEM_PROTOBUF_DELTA;
-    default:
-        return FORM_ITEM_JSON;
-    }
-}
-
 struct frame_block *frame_block_ref(struct frame_block *b)
 {
     atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);

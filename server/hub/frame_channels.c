@@ -81,6 +81,14 @@ enum frame_form frame_form_of_deltas(enum frame_form form)
     return i < sizeof ways / sizeof *ways ? ways[i].deltas : form;
 }
 
+enum frame_form frame_form_items(enum frame_form form)
+{
+    unsigned traits = forms[form].traits;
+    if (forms[form].style.encoding == CHANNELS_PROTOBUF)
+        return traits & DELTAS ? FORM_ITEM_PROTOBUF_DELTA : FORM_ITEM_PROTOBUF;
+    return traits & DELTAS ? FORM_ITEM_DELTA : traits & STRING ? FORM_ITEM_STRING : FORM_ITEM_JSON;
+}
+
 bool frame_form_has_deltas(enum frame_form form)
 {
     return forms[form].traits & DELTAS;

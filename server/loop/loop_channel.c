@@ -172,6 +172,42 @@ bool channel_form_seek(const struct channel_form *f, const char *epoch, int64_t 
     return true;
 }
 
+/* ---- subscribers ---- */
+
+void channel_form_place(struct subscription *s)
+{
+    struct channel_form *f = s->form;
+    if (f->count == f->capacity) {
+        f->capacity = f->capacity ? f->capacity * 2 : 4;
+        f->subscriptions = xrealloc(f->subscriptions, f->capacity * sizeof(struct subscription *));
+    }
+    s->index = f->count;
+    f->subscriptions[f->count++] = s;
+    atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
+}
+
+static void put(struct channel_form *f, size_t index, struct subscription *s)
+{
+    f->subscriptions[index] = s;
+    s->index = index;
+}
+
+/* The last one fills the place. While a pass runs, the places below `pass_at` are those it has been to: the last one of
+ * these fills the place then, and the last one of all, which the pass has not seen, comes to where the pass goes next. */
+void channel_form_displace(struct subscription *s)
+{
+    struct channel_form *f = s->form;
+    size_t hole = s->index;
+    if (f->passing && hole < f->pass_at) {
+        put(f, hole, f->subscriptions[--f->pass_at]);
+        hole = f->pass_at;
+    }
+    put(f, hole, f->subscriptions[--f->count]);
+    atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
+    if (f->count == 0)
+        f->idle_since_ms = clock_mono_ms();
+}
+
 /* ---- attaching ---- */
 
 /* Blocks of a form that the hub sends anew begin a new log. */

@@ -136,6 +136,9 @@ void channel_form_ask(struct channel_form *f, struct hub_subscribe *r);
 void channel_form_answered(struct channel_form *f, const struct hub_subscribe *r);
 /* Lets the blocks of a form come, though nobody is subscribed in it. */
 void channel_form_attach(struct channel_form *f);
+/* Puts a subscription among those of its form, and takes it out again; passes under way reach everyone all the same. */
+void channel_form_place(struct subscription *s);
+void channel_form_displace(struct subscription *s);
 /* Calls `w->fn` once at the next block, unless stopped before. */
 void channel_form_wait(struct channel_form *f, struct poll_waiter *w);
 void channel_form_stop_waiting(struct poll_waiter *w); /* also when it does not wait */

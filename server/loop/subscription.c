@@ -5,42 +5,7 @@
 #include "hub/mirror.h"
 #include "loop/engine.h"
 #include "session/session.h"
-#include "util/clock.h"
 #include "util/metrics.h"
-
-static void place(struct subscription *s)
-{
-    struct channel_form *f = s->form;
-    if (f->count == f->capacity) {
-        f->capacity = f->capacity ? f->capacity * 2 : 4;
-        f->subscriptions = xrealloc(f->subscriptions, f->capacity * sizeof(struct subscription *));
-    }
-    s->index = f->count;
-    f->subscriptions[f->count++] = s;
-    atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
-}
-
-static void put(struct channel_form *f, size_t index, struct subscription *s)
-{
-    f->subscriptions[index] = s;
-    s->index = index;
-}
-
-/* The last one fills the place. While a pass runs, the places below `pass_at` are those it has been to: the last one of
- * these fills the place then, and the last one of all, which the pass has not seen, comes to where the pass goes next. */
-static void displace(struct subscription *s)
-{
-    struct channel_form *f = s->form;
-    size_t hole = s->index;
-    if (f->passing && hole < f->pass_at) {
-        put(f, hole, f->subscriptions[--f->pass_at]);
-        hole = f->pass_at;
-    }
-    put(f, hole, f->subscriptions[--f->count]);
-    atomic_store_explicit(&f->clients, f->count, memory_order_relaxed);
-    if (f->count == 0)
-        f->idle_since_ms = clock_mono_ms();
-}
 
 static void leave(const struct channel_form *f, const char *session)
 {
@@ -86,7 +51,7 @@ static bool go_live(struct subscription *s, uint64_t cursor, int64_t position, c
     s->sent = position;
     s->based = s->deltas && has_bases(s, result);
     s->quiet = s->skipping = false;
-    place(s);
+    channel_form_place(s);
     s->announcing = true;
     if (!quiet)
         s->session->wire->subscribed(s->session, s, result);
@@ -349,7 +314,7 @@ void subscription_end(struct subscription *s)
         s->session = NULL;
         return;
     }
-    displace(s);
+    channel_form_displace(s);
     s->ended = true;
     if (!s->announcing)
         subscription_free(s);
@@ -357,7 +322,7 @@ void subscription_end(struct subscription *s)
 
 void subscription_restart(struct subscription *s, struct channel_form *f, enum restart how)
 {
-    displace(s);
+    channel_form_displace(s);
     /* A client that has not come to the present numbering has no position in it. */
     bool placed = s->cursor > s->form->epoch_seq || s->sent == s->form->epoch_offset;
     char epoch[CHANNEL_EPOCH_SIZE];
@@ -383,10 +348,10 @@ bool subscription_go_over(struct subscription *s)
         channel_form_attach(to);
         return false;
     }
-    displace(s);
+    channel_form_displace(s);
     set_form(s, to);
     s->cursor = to->log.head - (to->serial - serial);
-    place(s);
+    channel_form_place(s);
     return true;
 }
 
