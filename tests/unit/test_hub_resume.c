@@ -347,13 +347,13 @@ static void a_herd_from_many_places_reads_the_log_a_few_at_a_time(void **state)
         resume_from(&a[i], i);
     assert_int_equal(broker->read_count, AT_ONCE);
     for (size_t i = 0; i < HERD; i++) {
-        read_records(i, (int64_t)i + 1, HERD + 4);
+        read_records(i, HERD + 1, HERD + 4); /* those before went to other channels */
         fake_read_end(broker, i, 0, HERD + 5, true, 0);
         turn();
     }
     for (int i = 0; i < HERD; i++) {
         assert_true(a[i].recovered);
-        assert_int_equal(a[i].count, HERD + 4 - i);
+        assert_int_equal(a[i].count, 4);
         answer_done(&a[i]);
     }
 }
