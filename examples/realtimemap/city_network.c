@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #define PLACES_MAX  192
-#define STREETS_MAX 320
+#define STREETS_MAX 400
 #define CORNERS_MAX 96
 #define NOWHERE     PLACES_MAX
 
@@ -43,6 +43,7 @@ struct way {
 
 /* Between two places further apart than that there are three streets, and lines spread over them. */
 #define PARALLEL_METRES 700
+#define TASTE           0.4
 #define PARALLEL_BOW    0.11
 
 static size_t find_place(const char *key, size_t len)
@@ -67,18 +68,25 @@ static bool next_place(struct builder *b, const char **list, size_t *ret)
     return *ret != NOWHERE;
 }
 
+static bool add_street(struct builder *b, struct streets *s, size_t from, size_t to)
+{
+    if (s->count == STREETS_MAX) {
+        snprintf(b->error, b->error_size, "there are more than %d streets", STREETS_MAX);
+        return false;
+    }
+    s->list[s->count].a = from;
+    s->list[s->count++].b = to;
+    return true;
+}
+
 static bool read_streets(struct builder *b, const char *const *lists, size_t count, struct streets *ret)
 {
     for (size_t i = 0; i < count; i++) {
         const char *list = lists[i];
         size_t from = NOWHERE, to = NOWHERE;
-        while (next_place(b, &list, &to) && ret->count < STREETS_MAX) {
-            if (from != NOWHERE) {
-                ret->list[ret->count].a = from;
-                ret->list[ret->count++].b = to;
-            }
-            from = to;
-        }
+        for (; next_place(b, &list, &to); from = to)
+            if (from != NOWHERE && !add_street(b, ret, from, to))
+                return false;
         if (to == NOWHERE)
             return false;
     }
@@ -93,28 +101,36 @@ static bool has_street(const struct streets *s, size_t from, size_t to)
     return false;
 }
 
-/* Shortest ways from one place to all others (Dijkstra); `before` is the place from which each one is reached. */
-static void find_ways(const struct builder *b, size_t from, size_t before[PLACES_MAX])
+/* What a street counts for a line: lines like different streets, so that not all crowd into the shortest. */
+static double street_cost(const struct builder *b, const struct city_line *line, size_t from, size_t to)
 {
-    double distance[PLACES_MAX];
+    size_t low = from < to ? from : to, high = from < to ? to : from;
+    size_t taste = ((size_t)(line - city_lines) * 2654435761u + low * 40503u + high * 9973u) >> 3;
+    return city_point_distance(b->points[from], b->points[to]) * (1 + (double)(taste % 64) / 64 * TASTE);
+}
+
+/* The best ways from one place to all others (Dijkstra); `before` is the place from which each one is reached. */
+static void find_ways(const struct builder *b, const struct city_line *line, size_t from, size_t before[PLACES_MAX])
+{
+    double cost[PLACES_MAX];
     bool done[PLACES_MAX] = {false};
     for (size_t i = 0; i < city_place_count; i++) {
-        distance[i] = i == from ? 0 : INFINITY;
+        cost[i] = i == from ? 0 : INFINITY;
         before[i] = NOWHERE;
     }
     for (;;) {
         size_t at = NOWHERE;
         for (size_t i = 0; i < city_place_count; i++)
-            if (!done[i] && isfinite(distance[i]) && (at == NOWHERE || distance[i] < distance[at]))
+            if (!done[i] && isfinite(cost[i]) && (at == NOWHERE || cost[i] < cost[at]))
                 at = i;
         if (at == NOWHERE)
             return;
         done[at] = true;
         for (size_t i = 0; i < b->streets.count; i++) {
             size_t p = b->streets.list[i].a, q = b->streets.list[i].b, next = p == at ? q : q == at ? p : NOWHERE;
-            double d = next == NOWHERE ? INFINITY : distance[at] + city_point_distance(b->points[at], b->points[next]);
-            if (next != NOWHERE && d < distance[next]) {
-                distance[next] = d;
+            double sum = next == NOWHERE ? INFINITY : cost[at] + street_cost(b, line, at, next);
+            if (next != NOWHERE && sum < cost[next]) {
+                cost[next] = sum;
                 before[next] = at;
             }
         }
@@ -132,10 +148,10 @@ static bool add_place(struct builder *b, struct way *w, size_t place, bool stops
     return true;
 }
 
-static bool extend(struct builder *b, struct way *w, size_t to)
+static bool extend(struct builder *b, const struct city_line *line, struct way *w, size_t to)
 {
     size_t from = w->places[w->count - 1], before[PLACES_MAX], back[PLACES_MAX], n = 0;
-    find_ways(b, from, before);
+    find_ways(b, line, from, before);
     for (size_t p = to; p != from; p = before[p]) {
         if (p == NOWHERE) {
             snprintf(b->error, b->error_size, "no street from %s to %s", city_places[from].key, city_places[to].key);
@@ -165,7 +181,7 @@ static bool find_line(struct builder *b, const struct city_line *line, struct wa
     *w = (struct way){0};
     for (bool stops = !passes(&list); next_place(b, &list, &place); stops = !passes(&list)) {
         bool streets = city_modes[line->mode].streets && w->count > 0;
-        if (!(streets ? extend(b, w, place) : add_place(b, w, place, stops)))
+        if (!(streets ? extend(b, line, w, place) : add_place(b, w, place, stops)))
             return false;
     }
     if (place == NOWHERE || w->count < 2) {

@@ -61,7 +61,7 @@ static void add_street(struct points *p, struct city_point a, struct city_point 
 {
     double length = city_point_distance(a, b);
     size_t pieces = bend > 0 ? (size_t)(length / bend) + 1 : 1;
-    bool reversed = b.y < a.y;
+    bool reversed = b.y < a.y || (b.y == a.y && b.x < a.x);
     struct city_point south = reversed ? b : a, north = reversed ? a : b;
     double skew = 1 + 0.45 * noise(south, 1001), depth = bow * (1 + 0.4 * noise(north, bow > 0 ? 1002 : 1003));
     add(p, a);
