@@ -1,7 +1,7 @@
 /** The chat page: puts the connection, the rooms and the controls together. */
 import { Outbox } from '/lib/outbox.mjs';
 import { setUpTheme } from '/lib/theme.mjs';
-import { ConnectionView } from './connection.mjs';
+import { ConnectionView } from '/lib/connection_view.mjs';
 import { LogView } from './logview.mjs';
 import { NameDialog } from './namedialog.mjs';
 import { Room } from './room.mjs';

@@ -26,6 +26,7 @@ const memberOf = ({ client, user, conn_info: info }) => ({ session: client, user
 /** Events: those of Connection; `message` is what a module sends, or {channel, push} of a channel that the server chose. */
 export class ChannelsClient extends Connection {
   #token;
+  #refused = null; // the last one that was over
   #name;
   #nextId = 1;
   #attempt = 0;
@@ -78,14 +79,16 @@ export class ChannelsClient extends Connection {
 
   async onSocket() {
     const attempt = ++this.#attempt;
+    let token;
     try {
-      const token = typeof this.#token === 'function' ? await this.#token() : this.#token;
+      token = typeof this.#token === 'function' ? await this.#token() : this.#token;
       if (attempt !== this.#attempt || this.state !== 'connecting') return;
       this.session = await this.#command('connect', { ...(token && { token }), name: this.#name });
       this.opened();
     } catch (error) {
       if (error.disconnected) return;
-      const again = error.temporary || (error.code === TOKEN_EXPIRED && typeof this.#token === 'function');
+      const again = error.temporary || (error.code === TOKEN_EXPIRED && token !== this.#refused);
+      this.#refused = token;
       if (again) this.cut(error.message);
       else this.close(INVALID_TOKEN, error.message);
     }
