@@ -1,26 +1,12 @@
-/* A reader for this one JSON form: members are looked up as they come, what is not needed is skipped. */
+/* Members are looked up as they come; what is not needed is skipped. */
 #include "hfp_names.h"
 
+#include "hfp_json.h"
 #include "utf8.h"
 
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
-
-#define DEPTH_MAX 16
-
-struct scanner {
-    const char *p, *end;
-};
-
-/* A JSON value: texts without their quotes, numbers taken apart. */
-struct value {
-    enum { VALUE_NULL, VALUE_BOOL, VALUE_NUMBER, VALUE_TEXT, VALUE_NESTED } kind;
-    bool truth, negative, escaped;
-    uint64_t digits; /* the number is +-digits * 10^exponent */
-    int exponent;
-    struct bytes raw;
-};
 
 enum field_type {
     FIELD_TEXT,
@@ -64,172 +50,7 @@ struct reader {
     int64_t seconds;
 };
 
-/* ---- JSON ---- */
-
-static void skip_space(struct scanner *s)
-{
-    while (s->p < s->end && (*s->p == ' ' || *s->p == '\t' || *s->p == '\n' || *s->p == '\r'))
-        s->p++;
-}
-
-static bool take(struct scanner *s, char c)
-{
-    skip_space(s);
-    if (s->p == s->end || *s->p != c)
-        return false;
-    s->p++;
-    return true;
-}
-
-/* The opening quote is taken already. */
-static bool read_text(struct scanner *s, struct bytes *ret, bool *ret_escaped)
-{
-    const char *start = s->p;
-    *ret_escaped = false;
-    for (; s->p < s->end && (unsigned char)*s->p >= 0x20; s->p++) {
-        if (*s->p == '"') {
-            *ret = (struct bytes){start, (size_t)(s->p - start)};
-            s->p++;
-            return true;
-        }
-        if (*s->p == '\\') {
-            *ret_escaped = true;
-            if (++s->p == s->end)
-                return false;
-        }
-    }
-    return false;
-}
-
-static bool is_digit(const struct scanner *s)
-{
-    return s->p < s->end && *s->p >= '0' && *s->p <= '9';
-}
-
-/* Eighteen digits are kept; more only move the exponent. Returns how many digits there were. */
-static int read_digits(struct scanner *s, struct value *v, bool fraction)
-{
-    int n = 0;
-    for (; is_digit(s); s->p++, n++) {
-        bool kept = v->digits < 100000000000000000u;
-        if (kept)
-            v->digits = v->digits * 10 + (uint64_t)(*s->p - '0');
-        v->exponent += fraction ? (kept ? -1 : 0) : (kept ? 0 : 1);
-    }
-    return n;
-}
-
-static bool read_exponent(struct scanner *s, struct value *v)
-{
-    if (s->p == s->end || (*s->p | 0x20) != 'e')
-        return true;
-    bool negative = ++s->p < s->end && *s->p == '-';
-    if (s->p < s->end && (*s->p == '-' || *s->p == '+'))
-        s->p++;
-    if (!is_digit(s))
-        return false;
-    int exponent = 0;
-    for (; is_digit(s); s->p++)
-        exponent = exponent < 1000 ? exponent * 10 + (*s->p - '0') : exponent;
-    v->exponent += negative ? -exponent : exponent;
-    return true;
-}
-
-static bool read_number(struct scanner *s, struct value *v)
-{
-    const char *start = s->p;
-    v->kind = VALUE_NUMBER;
-    v->negative = *s->p == '-';
-    s->p += v->negative;
-    bool zero = s->p < s->end && *s->p == '0';
-    int n = read_digits(s, v, false);
-    if (n == 0 || (zero && n > 1))
-        return false;
-    if (s->p < s->end && *s->p == '.') {
-        s->p++;
-        if (read_digits(s, v, true) == 0)
-            return false;
-    }
-    if (!read_exponent(s, v))
-        return false;
-    v->raw = (struct bytes){start, (size_t)(s->p - start)};
-    return true;
-}
-
-/* Objects and arrays are counted through, not checked: nothing in them is used. */
-static bool skip_nested(struct scanner *s)
-{
-    char closing[DEPTH_MAX];
-    int depth = 0;
-    do {
-        struct bytes ignored;
-        bool escaped;
-        if (s->p == s->end)
-            return false;
-        char c = *s->p++;
-        if (c == '"' && !read_text(s, &ignored, &escaped))
-            return false;
-        if (c == '{' || c == '[') {
-            if (depth == DEPTH_MAX)
-                return false;
-            closing[depth++] = c == '{' ? '}' : ']';
-        } else if ((c == '}' || c == ']') && closing[--depth] != c) {
-            return false;
-        }
-    } while (depth > 0);
-    return true;
-}
-
-static bool read_word(struct scanner *s, const char *word)
-{
-    size_t n = strlen(word);
-    if ((size_t)(s->end - s->p) < n || memcmp(s->p, word, n) != 0)
-        return false;
-    s->p += n;
-    return true;
-}
-
-static bool read_value(struct scanner *s, struct value *ret)
-{
-    *ret = (struct value){.kind = VALUE_NULL};
-    skip_space(s);
-    if (s->p == s->end)
-        return false;
-    switch (*s->p) {
-    case '"':
-        ret->kind = VALUE_TEXT;
-        s->p++;
-        return read_text(s, &ret->raw, &ret->escaped);
-    case '{':
-    case '[':
-        ret->kind = VALUE_NESTED;
-        return skip_nested(s);
-    case 'n':
-        return read_word(s, "null");
-    case 't':
-        *ret = (struct value){.kind = VALUE_BOOL, .truth = true};
-        return read_word(s, "true");
-    case 'f':
-        ret->kind = VALUE_BOOL;
-        return read_word(s, "false");
-    default:
-        return read_number(s, ret);
-    }
-}
-
 /* ---- fields ---- */
-
-static double number_of(const struct value *v)
-{
-    static const double powers[] = {1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15};
-    double d = (double)v->digits;
-    int e = v->exponent;
-    if (e <= 0 && e > -16)
-        d /= powers[-e];
-    else
-        d *= pow(10, e);
-    return v->negative ? -d : d;
-}
 
 static bool within(double d, double low, double high)
 {
@@ -273,18 +94,18 @@ static bool parse_time(struct bytes s, int64_t *ret_ms)
     return true;
 }
 
-static const char *set_text(struct reader *r, size_t offset, const struct value *v)
+static const char *set_text(struct reader *r, size_t offset, const struct hfp_value *v)
 {
-    if (v->kind != VALUE_TEXT && v->kind != VALUE_NUMBER)
+    if (v->kind != HFP_VALUE_TEXT && v->kind != HFP_VALUE_NUMBER)
         return "desi, route, stop or loc is neither text nor number";
     if (!v->escaped && v->raw.len > 0)
         memcpy((char *)&r->position + offset, &v->raw, sizeof v->raw);
     return NULL;
 }
 
-static const char *set_time(struct reader *r, const struct value *v)
+static const char *set_time(struct reader *r, const struct hfp_value *v)
 {
-    if (v->kind != VALUE_TEXT || !parse_time(v->raw, &r->position.time_ms))
+    if (v->kind != HFP_VALUE_TEXT || !parse_time(v->raw, &r->position.time_ms))
         return "tst is no time in UTC";
     r->position.has_time = true;
     return NULL;
@@ -334,19 +155,19 @@ static const char *set_number(struct reader *r, enum field_type type, double d)
     }
 }
 
-static const char *set_field(struct reader *r, const struct field *f, const struct value *v)
+static const char *set_field(struct reader *r, const struct field *f, const struct hfp_value *v)
 {
-    if (v->kind == VALUE_NULL)
+    if (v->kind == HFP_VALUE_NULL)
         return NULL;
     if (f->type == FIELD_TEXT)
         return set_text(r, f->offset, v);
     if (f->type == FIELD_TIME)
         return set_time(r, v);
-    if (f->type == FIELD_DOORS && v->kind == VALUE_BOOL)
+    if (f->type == FIELD_DOORS && v->kind == HFP_VALUE_BOOL)
         return set_number(r, f->type, v->truth);
-    if (v->kind != VALUE_NUMBER)
+    if (v->kind != HFP_VALUE_NUMBER)
         return "a field that is a number holds something else";
-    return set_number(r, f->type, number_of(v));
+    return set_number(r, f->type, hfp_json_number(v));
 }
 
 static const struct field *find_field(struct bytes name)
@@ -359,38 +180,40 @@ static const struct field *find_field(struct bytes name)
 
 /* ---- the two objects ---- */
 
-static const char *read_members(struct scanner *s, struct reader *r)
+static const char *read_members(struct hfp_json *s, struct reader *r)
 {
     static const char malformed[] = "the payload is no JSON of the feed's form";
-    if (take(s, '}'))
+    if (hfp_json_take(s, '}'))
         return NULL;
     do {
         struct bytes name;
-        struct value v;
+        struct hfp_value v;
         bool escaped;
-        if (!take(s, '"') || !read_text(s, &name, &escaped) || !take(s, ':') || !read_value(s, &v))
+        if (!hfp_json_take(s, '"') || !hfp_json_read_text(s, &name, &escaped) || !hfp_json_take(s, ':') ||
+            !hfp_json_read_value(s, &v))
             return malformed;
         const struct field *f = name.len ? find_field(name) : NULL;
         const char *reason = f ? set_field(r, f, &v) : NULL;
         if (reason)
             return reason;
-    } while (take(s, ','));
-    return take(s, '}') ? NULL : malformed;
+    } while (hfp_json_take(s, ','));
+    return hfp_json_take(s, '}') ? NULL : malformed;
 }
 
-static const char *read_payload(struct scanner *s, struct reader *r)
+static const char *read_payload(struct hfp_json *s, struct reader *r)
 {
     struct bytes name;
     bool escaped;
-    if (!take(s, '{') || !take(s, '"') || !read_text(s, &name, &escaped) || !take(s, ':') || !take(s, '{'))
+    if (!hfp_json_take(s, '{') || !hfp_json_take(s, '"') || !hfp_json_read_text(s, &name, &escaped) ||
+        !hfp_json_take(s, ':') || !hfp_json_take(s, '{'))
         return "the payload is no object with one event";
     r->position.event = hfp_event_find(name);
     const char *reason = read_members(s, r);
     if (reason)
         return reason;
-    if (!take(s, '}'))
+    if (!hfp_json_take(s, '}'))
         return "the payload has more than one event";
-    skip_space(s);
+    hfp_json_skip_space(s);
     return s->p == s->end ? NULL : "something follows the payload's object";
 }
 
@@ -399,7 +222,7 @@ int hfp_payload_parse(struct bytes payload, struct hfp_position *ret, const char
     struct reader r = {0};
     const char *reason = "the payload is empty";
     if (payload.len > 0) {
-        struct scanner s = {payload.data, payload.data + payload.len};
+        struct hfp_json s = {payload.data, payload.data + payload.len};
         reason = utf8_valid(payload.data, payload.len) ? read_payload(&s, &r) : "the payload is not UTF-8";
     }
     if (reason) {
