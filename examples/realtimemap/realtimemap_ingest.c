@@ -4,6 +4,7 @@
 #include "realtimemap_counts.h"
 #include "realtimemap_json.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -208,8 +209,26 @@ static void write_metrics(struct crier_out *out, void *arg)
                      (int64_t)t.outcomes[i]);
 }
 
+/* Crossings and counts have to have somewhere to go. */
+static int check_channels(struct map *m)
+{
+    const struct {
+        const char *key, *channel;
+    } channels[] = {{"counts_channel", m->settings.counts_channel}, {"geofence_prefix", m->settings.geofence_prefix}};
+    for (size_t i = 0; i < sizeof channels / sizeof *channels; i++) {
+        if (crier_channel_known(m->crier, channels[i].channel))
+            continue;
+        crier_module_fail(m->crier, "%s: \"%s\" is in no namespace that is configured", channels[i].key,
+                          channels[i].channel);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 int map_ingest_register(struct map *m)
 {
+    if (check_channels(m) < 0)
+        return -EINVAL;
     m->ingest = xcalloc(1, sizeof *m->ingest);
     m->ingest->counts = counts_new();
     crier_every(m->crier, TICK_MS, on_tick, m);

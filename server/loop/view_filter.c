@@ -40,7 +40,7 @@ void grid_filter_unref(struct grid_filter *f)
         filter_free(f);
 }
 
-static struct grid_verdict *verdict_of(struct grid_filter *f, uint32_t number)
+static uint32_t *verdict_of(struct grid_filter *f, uint32_t number)
 {
     if (number >= f->verdict_count) {
         size_t count = (size_t)number + 32;
@@ -55,10 +55,8 @@ bool grid_filter_shows(struct grid_filter *f, const struct grid_tags *tags)
 {
     if (!f)
         return true;
-    struct grid_verdict *v = verdict_of(f, tags->number);
-    if (v->serial != tags->serial) {
-        v->serial = tags->serial;
-        v->shows = tag_filter_matches(f->compiled, (struct bytes){tags->text, tags->len});
-    }
-    return v->shows;
+    uint32_t *verdict = verdict_of(f, tags->number);
+    if (*verdict >> 1 != tags->serial)
+        *verdict = tags->serial << 1 | tag_filter_matches(f->compiled, (struct bytes){tags->text, tags->len});
+    return *verdict & 1;
 }

@@ -21,7 +21,8 @@ static struct grid_tags *tags_get(struct grid *g, struct bytes text)
         return t;
     }
     t = xcalloc(1, sizeof *t);
-    *t = (struct grid_tags){.refs = 1, .serial = ++g->serial, .text = bytes_dup(text), .len = text.len};
+    g->serial = g->serial == INT32_MAX ? 1 : g->serial + 1;
+    *t = (struct grid_tags){.refs = 1, .serial = g->serial, .text = bytes_dup(text), .len = text.len};
     t->number = g->free_number_count ? g->free_numbers[--g->free_number_count] : g->numbers++;
     HASH_ADD_KEYPTR(hh, g->tags, t->text, t->len, t);
     return t;

@@ -12,7 +12,7 @@
 struct grid_tags {
     uint32_t refs;
     uint32_t number; /* small, reused: index into the verdicts of filters */
-    uint64_t serial; /* never reused: tells whether a verdict is about these tags */
+    uint32_t serial; /* of 31 bits, not reused for long: tells whether a verdict is about these tags */
     char *text;
     size_t len;
     UT_hash_handle hh;
@@ -70,8 +70,7 @@ struct grid {
     struct grid_tags *tags;
     uint32_t *free_numbers;
     size_t free_number_count, free_number_capacity;
-    uint32_t numbers;
-    uint64_t serial;
+    uint32_t numbers, serial;
     struct grid_filter *filters;
 
     uint64_t tick;
@@ -87,10 +86,7 @@ struct grid_filter {
     uint32_t refs;
     struct tag_filter *compiled;
     char *text;
-    struct grid_verdict {
-        uint64_t serial;
-        bool shows;
-    } *verdicts; /* by number of the tags */
+    uint32_t *verdicts; /* by number of the tags: their serial, and in the lowest bit whether they are shown */
     size_t verdict_count;
     UT_hash_handle hh;
 };

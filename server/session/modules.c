@@ -100,6 +100,12 @@ char *crier_module_path(struct crier *c, const char *key)
     return bytes_dup(buf_bytes(&path));
 }
 
+bool crier_channel_known(struct crier *c, const char *channel)
+{
+    const struct config *config = c->engine->config;
+    return channel_name_valid(config, bytes_of(channel)) && config_namespace_of(config, bytes_of(channel));
+}
+
 void crier_module_fail(struct crier *c, const char *format, ...)
 {
     va_list args;

@@ -72,6 +72,7 @@ test('a module that cannot start says why', async (t) => {
     [[['type = 107 ', 'type = 99 ']], /channel "vehicles:all": the type of its namespace is no message type/],
     [[['simulated = true', 'channel = "nowhere:all"']], /channel "nowhere:all": its namespace is not configured/],
     [[['simulated = true', 'channel = "geofence:x"']], /channel "geofence:x": a view needs a keyed namespace/],
+    [[['name = "counts"', 'name = "sums"']], /counts_channel: "counts:fleet" is in no namespace that is configured/],
     [[['transform = "hfp"', 'transform = "hpf"']], /no module has a transform named "hpf"/],
   ];
   for (const [changes, expected] of cases) {

@@ -132,3 +132,23 @@ test('with interval_ms a vehicle comes at most so often, in its newest place', {
   assert.ok(gaps.length >= 5 && Math.min(...gaps) > 400 / slowness, `gaps of ${gaps.map(Math.round)} ms`);
   await compareAtRest(server, [client]);
 });
+
+test('a view that nobody looked at for long begins with what is there now', { skip: missing }, async (t) => {
+  const broker = await startMosquitto();
+  t.after(() => broker.stop());
+  const server = await startCrier({ t, config: config(broker) });
+  await server.waitUntilReady();
+  const end = simulate(t, broker, 20, 1);
+  const whole = { west: 20, south: 59, east: 30, north: 62 };
+  for (const pause of [12500, 10600, 0]) { // the channel lingers for ten seconds, and is looked at once a second
+    const client = await MapClient.open(server);
+    client.look(whole);
+    await until(() => client.batches > 2 && client.vehicles.size === 20, 'the city');
+    client.typed.terminate();
+    await sleep(pause);
+  }
+  const last = await MapClient.open(server);
+  last.look(whole);
+  await end();
+  assert.equal(await compareAtRest(server, [last]), 20);
+});

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { test } from 'node:test';
 import { startCrier, until } from '../lib/crier.mjs';
-import { MapClient } from '../lib/map_client.mjs';
+import { MapClient, fields } from '../lib/map_client.mjs';
 import { missing, startMosquitto } from '../lib/mosquitto.mjs';
 
 const topicOf = (m) => `/hfp/v2/journey/ongoing/${m.event ?? 'vp'}/${m.mode ?? 'bus'}/${m.operator}/${m.vehicle}/` +
@@ -117,7 +117,7 @@ test('a protobuf session gets compact batches that carry what left', { skip: mis
   const batches = [];
   page.onBatch = (batch) => batches.push(batch);
   const next = () => until(() => batches.shift(), 'a batch');
-  page.look({ west: 24.9, south: 60.1, east: 25, north: 60.2 });
+  page.look({ west: 24.9, south: 60.1, east: 25, north: 60.2 }, { notify: true });
   const first = await next();
   assert.ok(Math.abs(first.timeMs - Date.now()) < 10000);
   assert.deepEqual({ ...first, timeMs: 0 }, { reset: true, timeMs: 0, left: [],
@@ -127,6 +127,13 @@ test('a protobuf session gets compact batches that carry what left', { skip: mis
   await tell(broker, { operator: '0040', vehicle: '00401', at: at + 2000, lat: 60.22, long: 24.94, mode: 'tram', line: '4' });
   const gone = await next();
   assert.deepEqual([gone.reset, gone.vehicles, gone.left], [false, [], ['0040.00401']]);
+
+  // A crossing of Kallio's border, out of sight of the box: news all the same.
+  for (const [i, lat] of [60.2, 60.1826].entries())
+    await tell(broker, { operator: '0018', vehicle: '00678', at: at + i * 1000, lat, long: 24.9536 });
+  const news = await page.typed.next((m) => m.raw.readUInt32LE(0) === NOTIFICATION);
+  assert.deepEqual(fields(news.raw.subarray(4)).map(([, text]) => text.toString()),
+    ['0018.00678', '0018', 'Pohjolan Kaupunkiliikenne Oy', 'Kallio district', 'Enter']);
 });
 
 // ---- from the embedded log: what a restart finds again ----

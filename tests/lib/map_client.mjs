@@ -57,10 +57,11 @@ function point(longitude, latitude) {
   return bytes;
 }
 
-/** The message Viewport: box in degrees; more: modes, lines, operators. */
-export const writeViewport = ({ west, south, east, north }, { modes = [], lines = [], operators = [] } = {}) => Buffer.concat([
+/** The message Viewport: box in degrees; more: modes, lines, operators, notify. */
+export const writeViewport = ({ west, south, east, north }, { modes = [], lines = [], operators = [], notify = false } = {}) => Buffer.concat([
   field(1, point(west, south)), field(2, point(east, north)),
   ...[modes, lines, operators].flatMap((list, i) => list.map((text) => field(3 + i, Buffer.from(text)))),
+  Buffer.from(notify ? [7 << 3, 1] : []),
 ]);
 
 export class MapClient {

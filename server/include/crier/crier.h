@@ -136,6 +136,8 @@ CRIER_EXPORT void crier_metric(struct crier_out *out, const char *name, const ch
 CRIER_EXPORT const char *crier_module_option(struct crier *c, const char *key);
 /* The same for the path of a file, relative to the folder of config.toml; free() it. */
 CRIER_EXPORT char *crier_module_path(struct crier *c, const char *key);
+/* True when a channel of this name is allowed and its namespace configured. */
+CRIER_EXPORT bool crier_channel_known(struct crier *c, const char *channel);
 /* Reports why the module cannot start; names the line of its [[module]] table. */
 CRIER_EXPORT void crier_module_fail(struct crier *c, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -256,7 +258,7 @@ struct crier_view_request {
     bool tell;                 /* also wants what crier_view_tell() sends */
 };
 
-/* Gives the session a box, or changes it: it hears of what is new in it and of what fell out. -EINVAL or -E2BIG with a
+/* Rights of the namespace are not asked. Gives the session a box, or changes it: it hears of what is new in it and of what fell out. -EINVAL or -E2BIG with a
  * static reason. On the session's loop thread. */
 CRIER_EXPORT int crier_view_set(struct crier_session *s, struct crier_view *v, const struct crier_view_request *r,
                                 const char **ret_reason);
