@@ -32,7 +32,9 @@ export function ageText(ms) {
   return ms < 172_800_000 ? `${Math.round(ms / 3_600_000)} h` : `${Math.round(ms / 86_400_000)} days`;
 }
 
-export const timeText = (ms) => new Date(ms).toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const clock = new Intl.DateTimeFormat(undefined, { hour: '2-digit', minute: '2-digit', second: '2-digit' }); // dear to make
+
+export const timeText = (ms) => clock.format(ms);
 
 /** "Tram 9 to Ilmala", "Bus 0022.01400". */
 export function titleOf({ id, mode, line, headsign }) {

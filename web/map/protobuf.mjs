@@ -61,6 +61,16 @@ function writeBytes(out, bytes) {
   for (const byte of bytes) out.push(byte);
 }
 
+/** Most texts are short and ASCII; for those the decoder costs more than they do. */
+function readText(bytes) {
+  let ascii = '';
+  for (const byte of bytes) {
+    if (byte > 127 || bytes.length > 40) return text.decode(bytes);
+    ascii += String.fromCharCode(byte);
+  }
+  return ascii;
+}
+
 const unzigzag = (n) => (n % 2 ? -(n + 1) / 2 : n / 2);
 const zigzag = (n) => (n < 0 ? -2 * n - 1 : 2 * n);
 const signed = (n) => (n >= 2 ** 63 ? n - 2 ** 64 : n);
@@ -72,7 +82,7 @@ const kinds = {
   int64: { wire: VARINT, zero: 0, read: (r) => signed(r.varint()), write: writeVarint },
   sint32: { wire: VARINT, zero: 0, read: (r) => unzigzag(r.varint()), write: (out, v) => writeVarint(out, zigzag(v)) },
   sint64: { wire: VARINT, zero: 0, read: (r) => unzigzag(r.varint()), write: (out, v) => writeVarint(out, zigzag(v)) },
-  string: { wire: BYTES, zero: '', read: (r) => text.decode(r.take(r.varint())), write: (out, v) => writeBytes(out, utf8.encode(v)) },
+  string: { wire: BYTES, zero: '', read: (r) => readText(r.take(r.varint())), write: (out, v) => writeBytes(out, utf8.encode(v)) },
   double: {
     wire: FIXED64,
     zero: 0,

@@ -4,6 +4,7 @@
  */
 import { h } from '/lib/dom.mjs';
 import { api } from './api.mjs';
+import { timeText } from './describe.mjs';
 import { mercatorX, mercatorY } from './geo.mjs';
 
 const REFRESH_MS = 60_000;
@@ -96,9 +97,8 @@ export class Zones extends EventTarget {
   }
 
   #log(vehicle, name, event) {
-    const time = new Date().toLocaleTimeString([], { hour: '2-digit', minute: '2-digit', second: '2-digit' });
     const { events } = this.#elements;
-    events.prepend(h('li', { class: event.toLowerCase() }, h('time', {}, time), ` ${vehicle} ${event === 'Enter' ? 'entered' : 'left'} ${name}`));
+    events.prepend(h('li', { class: event.toLowerCase() }, h('time', {}, timeText(Date.now())), ` ${vehicle} ${event === 'Enter' ? 'entered' : 'left'} ${name}`));
     while (events.childElementCount > EVENTS) events.lastElementChild.remove();
   }
 
