@@ -272,7 +272,7 @@ void poll_get(struct http_request *r, void *arg)
     const char *fault = parse(r, &p, config->limits.poll_wait_ms);
     struct bytes name = http_path_rest(r);
     const struct config_namespace *ns = config_namespace_of(config, name);
-    bool open = ns && ns->rest && !rights_restricted(ns, name);
+    bool open = ns && ns->rest && (ns->read_history || config->debug.insecure) && !rights_restricted(ns, name);
     if (ns && !open && !api_key_valid(r))
         error = CRIER_ERR_PERMISSION_DENIED;
     else if (fault)

@@ -42,13 +42,21 @@ void channels_subscriptions_free(struct channels_client *c)
     }
 }
 
+/* Where clients may not read the history, nothing is recovered either: a position from the past would read it. */
+static bool may_resume(const struct session *s, struct bytes channel)
+{
+    const struct config_namespace *ns = config_namespace_of(s->loop->engine->config, channel);
+    return rights_check(s, ns, channel, RIGHT_HISTORY, RIGHT_SUBSCRIBED) == CRIER_OK;
+}
+
 static struct channels_subscription *add(struct session *s, struct bytes channel, const struct channels_subscribe *r)
 {
     struct channels_subscription *sub = xcalloc(1, sizeof *sub + channel.len + 1);
     memcpy(sub->channel, channel.data, channel.len);
+    sub->may_resume = may_resume(s, channel);
     if (r) {
         sub->asked_offset = r->offset;
-        sub->recover = r->recover;
+        sub->recover = r->recover && (sub->may_resume || r->type != CHANNELS_STREAM); /* a map's position is its own */
         sub->strict = r->flag & CHANNELS_FLAG_STRICT;
         sub->delta = r->delta.len != 0;
         sub->join_leave = r->join_leave;
@@ -348,7 +356,7 @@ static void begin(struct session *s, struct channels_subscription *sub, struct s
 static void take_options(struct channels_subscription *sub, const struct channel_form *f)
 {
     const struct config_namespace *ns = f->channel->ns;
-    bool kept = ns->history > 0 || f->channel->by_broker;
+    bool kept = sub->may_resume && (ns->history > 0 || f->channel->by_broker);
     sub->recoverable = kept && (ns->force_recovery || sub->wants_recovery);
     sub->positioned = sub->recoverable || (kept && (ns->force_positioning || sub->wants_position));
 }

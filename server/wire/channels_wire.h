@@ -46,6 +46,7 @@ struct channels_subscription {
     bool answered;
     bool server_side; /* of the token or the server: reported in the connect reply or by a push */
     bool recover, strict;
+    bool may_resume; /* by the namespace's rights */
     bool delta, join_leave;
     bool wants_recovery, wants_position;
     bool recoverable, positioned;

@@ -35,6 +35,13 @@ static bool may(struct crier_request *r, struct bytes channel, enum right right)
     return error == CRIER_OK;
 }
 
+/* Where clients may not read the history, the position that one gives is not looked at. */
+static bool may_resume(struct crier_request *r, struct bytes channel)
+{
+    const struct config_namespace *ns = config_namespace_of(r->session->loop->engine->config, channel);
+    return rights_check(r->session, ns, channel, RIGHT_HISTORY, RIGHT_SUBSCRIBED) == CRIER_OK;
+}
+
 static void handle_subscribe(struct crier_request *r)
 {
     CLEANUP_BUF channel = BUF_INIT;
@@ -53,7 +60,10 @@ static void handle_subscribe(struct crier_request *r)
         return;
     }
     q.channel = buf_bytes(&channel);
-    if (with_epoch == 0 && with_offset == 0) {
+    bool may_read = may_resume(r, q.channel);
+    if (!may_read)
+        q.history = 0;
+    if (with_epoch == 0 && with_offset == 0 && may_read) {
         buf_append(&epoch, "", 1);
         q.epoch = epoch.data;
     }

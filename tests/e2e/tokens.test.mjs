@@ -279,6 +279,20 @@ test('a token brings its channels, and a channel of another user by the operator
   assert.deepEqual(Object.keys(list.replies[0].connect.subs).sort(), ['a', 'b']);
 });
 
+test('where clients may not read the history, positions are not looked at, and polling needs the key', async (t) => {
+  const server = await start(t, { anonymous: true }, { namespace: [{ name: 'default', history: 10, read_history: false }] });
+  const first = await server.api('publish', { channel: 'news', data: 1 });
+  const raw = await RawChannels.open(t, server);
+  const { subscribe } = await raw.call({ subscribe: { channel: 'news', recover: true, recoverable: true, offset: 0, epoch: first.epoch } });
+  assert.deepEqual([subscribe.recoverable, subscribe.recovered, subscribe.publications], [undefined, undefined, undefined]);
+  assert.equal((await raw.call({ history: { channel: 'news', limit: 5 } })).error.code, 103);
+  const typed = await server.typed({ path: '/ws?format=object' });
+  const answer = await typed.request(TYPE.subscribe, { channel: 'news', epoch: first.epoch, offset: 0, history: 5 });
+  assert.deepEqual([answer.payload.recovered, answer.payload.publications], [undefined, 0]);
+  assert.equal((await server.get('/channels/news')).status, 403);
+  assert.equal((await server.api('history', { channel: 'news', limit: 5 })).publications.length, 1);
+});
+
 test('crier token signs with a private key what a server with the public one takes', async (t) => {
   const dir = temporary(t);
   const run = promisify(execFile);
