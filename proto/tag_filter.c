@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #define NUMBER_CHARS_MAX   200
+#define TAG_LIST_MAX      32
 #define NUMBER_DIGITS_MAX  19 /* after the point */
 
 /* ---- decimals ---- */
@@ -151,25 +152,70 @@ static struct bytes find_tag(struct bytes tags, struct bytes key, struct buf *sc
     return BYTES_NULL;
 }
 
+/* Tags that are read once for all leaves; `count` -1: they have to be looked up in the text each time, because there are
+ * more of them than fit, or some have escapes. */
+struct tag_list {
+    struct bytes text;
+    struct json_member tags[TAG_LIST_MAX]; /* values without their quotes */
+    int count;
+    struct buf scratch;
+};
+
+static void list_tags(struct tag_list *l)
+{
+    struct json_cursor c = json_cursor_at(l->text, 1, JSON_RFC);
+    struct json_member m;
+    int r = json_enter_object(&c);
+    l->count = 0;
+    while (r == 0 && (r = json_next_member(&c, &m)) == 0) {
+        if (m.value.data[0] != '"')
+            continue;
+        if (l->count == TAG_LIST_MAX) {
+            l->count = -1;
+            return;
+        }
+        m.value = (struct bytes){m.value.data + 1, m.value.len - 2};
+        l->tags[l->count++] = m;
+    }
+}
+
+static struct bytes get_tag(struct tag_list *l, struct bytes key)
+{
+    if (l->count < 0)
+        return find_tag(l->text, key, &l->scratch);
+    for (int i = 0; i < l->count; i++)
+        if (bytes_eq(l->tags[i].name, key))
+            return l->tags[i].value;
+    return BYTES_NULL;
+}
+
 /* ---- trees ---- */
 
-static bool node_matches(const struct tag_filter *f, uint32_t i, struct bytes tags, struct buf *scratch)
+static bool node_matches(const struct tag_filter *f, uint32_t i, struct tag_list *tags)
 {
     const struct tag_node *n = tag_filter_node(f, i);
     if (n->op == TAG_LEAF)
-        return leaf_matches(f, n, find_tag(tags, tag_filter_string(f, n->key), scratch));
+        return leaf_matches(f, n, get_tag(tags, tag_filter_string(f, n->key)));
     if (n->op == TAG_NOT)
-        return !node_matches(f, i + 1, tags, scratch);
+        return !node_matches(f, i + 1, tags);
     for (uint32_t child = i + 1; child < n->end; child = tag_filter_node(f, child)->end)
-        if (node_matches(f, child, tags, scratch) == (n->op == TAG_OR))
+        if (node_matches(f, child, tags) == (n->op == TAG_OR))
             return n->op == TAG_OR;
     return n->op == TAG_AND;
 }
 
+/* One leaf finds its tag without a list. */
 bool tag_filter_matches(const struct tag_filter *f, struct bytes tags)
 {
-    CLEANUP_BUF scratch = BUF_INIT;
-    return node_matches(f, 0, tags, &scratch);
+    struct tag_list list;
+    list.text = tags;
+    list.count = -1;
+    list.scratch = BUF_INIT;
+    if (tag_filter_node(f, 0)->op != TAG_LEAF && !(tags.len && memchr(tags.data, '\\', tags.len)))
+        list_tags(&list);
+    bool matches = node_matches(f, 0, &list);
+    buf_done(&list.scratch);
+    return matches;
 }
 
 struct bytes tag_filter_text(const struct tag_filter *f)

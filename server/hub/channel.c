@@ -205,8 +205,8 @@ static void send_to_form(struct channel *c, size_t *i, struct frame_block *block
     frame_block_unref(block);
 }
 
-/* Of the fresh publications, made once for all forms: `ends[i]` is where the one of publication i ends, an empty one means
- * in full. */
+/* Of the fresh publications, made once for all forms: `ends[i]` is where the one of publication i ends, an empty one
+ * means in full. */
 struct fresh_deltas {
     struct buf bytes;
     size_t *ends;

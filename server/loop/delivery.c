@@ -165,7 +165,8 @@ void subscription_flush(struct subscription *s)
         if (!subscription_settle(s))
             return;
         bool all = plain(s);
-        struct bytes frames = all ? frame_log_slice(&s->form->log, s->cursor, WRITE_MAX, &next) : gather_wanted(s, WRITE_MAX);
+        struct bytes frames =
+            all ? frame_log_slice(&s->form->log, s->cursor, WRITE_MAX, &next) : gather_wanted(s, WRITE_MAX);
         if (frames.len == 0 && !all)
             continue;
         session_write(session, frames);

@@ -302,7 +302,8 @@ static bool sweep_form(struct channel_form *f, uint64_t now_ms)
 {
     frame_block_unref(f->missed);
     f->missed = NULL;
-    if (f->count || f->expected || f->calls || f->waiters || f->dirty || f->passing || (f->view && view_in_use(f->view)))
+    if (f->count || f->expected || f->calls || f->waiters || f->dirty || f->passing ||
+        (f->view && view_in_use(f->view)))
         return false;
     if (!f->attached)
         return true;

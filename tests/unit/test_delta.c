@@ -86,7 +86,8 @@ static void what_is_not_in_the_history_is_no_base(void **state)
 
 static void deltas_of_text_are_text_and_those_of_bytes_need_not_be(void **state)
 {
-    static const char before[] = "{\"t\":\"" LONG "\xc3\xa9" LONG "\"}", after[] = "{\"t\":\"" LONG "\xc3\xa8" LONG "\"}";
+    static const char before[] = "{\"t\":\"" LONG "\xc3\xa9" LONG "\"}";
+    static const char after[] = "{\"t\":\"" LONG "\xc3\xa8" LONG "\"}";
     struct delta_chain c;
     CLEANUP_BUF delta = BUF_INIT;
     (void)state;

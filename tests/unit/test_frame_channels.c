@@ -109,9 +109,11 @@ static void keys_tags_publisher_and_removals_are_told(void **state)
     static const struct publication_parts removal = {.offset = 4, .key = BYTES_LIT("k"), .payload = BYTES_NULL};
     (void)state;
     assert_frame(FORM_ITEM_JSON, &keyed, &parts,
-                 "{\"data\":1,\"info\":{\"user\":\"u\",\"client\":\"c\"},\"offset\":3,\"tags\":{\"t\":\"v\"},\"key\":\"k\"}");
+                 "{\"data\":1,\"info\":{\"user\":\"u\",\"client\":\"c\"},\"offset\":3,"
+                 "\"tags\":{\"t\":\"v\"},\"key\":\"k\"}");
     assert_frame(FORM_ITEM_JSON, &keyed, &removal, "{\"offset\":4,\"key\":\"k\",\"removed\":true}");
-    assert_frame(FORM_ITEM_JSON, &here, &removal, "{\"offset\":4,\"removed\":true}"); /* a broker's key is not the client's */
+    /* a broker's key is not the client's */
+    assert_frame(FORM_ITEM_JSON, &here, &removal, "{\"offset\":4,\"removed\":true}");
     assert_frame(FORM_ITEM_STRING, &keyed, &removal, "{\"data\":\"null\",\"offset\":4,\"key\":\"k\",\"removed\":true}");
     assert_frame(FORM_PAYLOAD_JSON, &keyed, &removal, "");
 }
@@ -140,7 +142,8 @@ static void joins_are_told_with_a_flag_and_other_notices_are_not(void **state)
 {
     static const struct frame_notice join = {
         .type = TYPED_JOIN, .json = {"{}", 2}, .info = BYTES_LIT("{\"user\":\"u\",\"client\":\"c\"}")};
-    static const struct frame_notice leave = {.type = TYPED_LEAVE, .json = {"{}", 2}, .info = BYTES_LIT("{\"user\":\"u\"}")};
+    static const struct frame_notice leave = {
+        .type = TYPED_LEAVE, .json = {"{}", 2}, .info = BYTES_LIT("{\"user\":\"u\"}")};
     static const struct frame_notice epoch = {.type = TYPED_SUBSCRIBED, .json = {"{}", 2}};
     static const char expected[] =
         "{\"push\":{\"channel\":\"chat:a\",\"join\":{\"info\":{\"user\":\"u\",\"client\":\"c\"}}}}\n"

@@ -3,10 +3,12 @@ static const char loop_config[] = "[server]\nlisten = \"127.0.0.1:0\"\nweb = \"\
                                   "[limits]\nframe_log_bytes = \"4KiB\"\n"
                                   "[[namespace]]\nname = \"t\"\nhistory = 1000\nbehind = \"skip\"\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"re\"\nhistory = 5\nbehind = \"resync\"\ngather_ms = 0\n"
-                                  "[[namespace]]\nname = \"k\"\nhistory = 5\nkeyed = true\nbehind = \"conflate\"\ngather_ms = 0\n"
+                                  "[[namespace]]\nname = \"k\"\nhistory = 5\nkeyed = true\nbehind = \"conflate\"\n"
+                                  "gather_ms = 0\n"
                                   "[[namespace]]\nname = \"end\"\nbehind = \"close\"\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"iv\"\nkeyed = true\ninterval_ms = 100\ngather_ms = 0\n"
-                                  "[[namespace]]\nname = \"who\"\nhistory = 10\npresence = true\njoin_leave = true\ngather_ms = 0\n";
+                                  "[[namespace]]\nname = \"who\"\nhistory = 10\npresence = true\njoin_leave = true\n"
+                                  "gather_ms = 0\n";
 
 #include "channels_client.h"
 
@@ -135,7 +137,8 @@ static void a_late_filter_judges_what_is_in_the_log_already(void **state)
     assert_int_equal(sub_of(&late, "t:x")->sent, 6);
     struct client later;
     client_open(&later);
-    client_join(&later, (struct subscribe_request){.channel = bytes_of("t:x"), red_filter, .epoch = epoch, .offset = 0});
+    client_join(&later, (struct subscribe_request){
+                            .channel = bytes_of("t:x"), red_filter, .epoch = epoch, .offset = 0});
     assert_hears(&later, "<live t:x 6 1> 1 3 5 ");
     client_done(&first);
     client_done(&late);
@@ -173,7 +176,8 @@ static void the_hub_filters_what_it_answers_with(void **state)
 static void flood_filtered(const char *channel, int first, const char *key)
 {
     for (int i = 0; i < 60; i++)
-        post((struct post){.channel = channel, .key = key, .n = first + i, .tags = i % 2 ? "{\"c\":\"red\"}" : "{\"c\":\"blue\"}"});
+        post((struct post){.channel = channel, .key = key, .n = first + i,
+                           .tags = i % 2 ? "{\"c\":\"red\"}" : "{\"c\":\"blue\"}"});
 }
 
 static void one_that_does_not_read_is_handled_as_without_a_filter(void **state)
@@ -312,7 +316,8 @@ static void a_payload_that_is_no_json_closes_those_who_would_get_it_as_json(void
     assert_hears(&early, "<live t:x 3 0> 3 ");
     struct client back;
     client_open(&back);
-    client_join(&back, (struct subscribe_request){.channel = bytes_of("t:x"), .epoch = find("t:x")->epoch, .offset = 1});
+    client_join(&back, (struct subscribe_request){
+                           .channel = bytes_of("t:x"), .epoch = find("t:x")->epoch, .offset = 1});
     assert_int_equal(back.session->conn->closed, 3506);
     client_done(&json);
     client_done(&filters);

@@ -289,6 +289,31 @@ static void malformed_protobuf_is_refused(void **state)
                    CHANNELS_PROTOBUF, -EINVAL);
 }
 
+#define AND_FIRST(leaf) "{\"op\":\"and\",\"nodes\":[" leaf ",{\"key\":\"first\",\"cmp\":\"eq\",\"val\":\"1\"}]}"
+#define LEAF(key, val) "{\"key\":\"" key "\",\"cmp\":\"eq\",\"val\":\"" val "\"}"
+
+/* Trees read the tags once; what does not fit that is looked up as for a single leaf. */
+static void trees_find_tags_among_many_and_behind_escapes(void **state)
+{
+    static const char *const extra[] = {"", ",\"x\":\"a\\\"b\""};
+    (void)state;
+    for (int count = 1; count < 80; count += 13) {
+        for (size_t i = 0; i < 2; i++) {
+            CLEANUP_BUF tags = BUF_INIT;
+            buf_append_str(&tags, "{\"first\":\"1\"");
+            for (int n = 0; n < count; n++)
+                buf_printf(&tags, ",\"tag%d\":\"v%d\"", n, n);
+            buf_printf(&tags, "%s,\"last\":\"z\"}", extra[i]);
+            buf_append(&tags, "", 1);
+            assert_matches(AND_FIRST(LEAF("last", "z")), tags.data, true);
+            assert_matches(AND_FIRST(LEAF("tag0", "v0")), tags.data, true);
+            assert_matches(AND_FIRST(LEAF("tag0", "v1")), tags.data, false);
+            assert_matches(AND_FIRST(LEAF("none", "z")), tags.data, false);
+            assert_matches("{\"op\":\"not\",\"nodes\":[" LEAF("none", "z") "]}", tags.data, true);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -296,6 +321,7 @@ int main(void)
         cmocka_unit_test(trees_combine_their_nodes),    cmocka_unit_test(filters_that_break_a_rule_are_refused),
         cmocka_unit_test(size_is_bounded),              cmocka_unit_test(equal_filters_have_equal_text),
         cmocka_unit_test(malformed_protobuf_is_refused),
+        cmocka_unit_test(trees_find_tags_among_many_and_behind_escapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
