@@ -86,8 +86,4 @@ export class Fleet {
       else vehicle.advance(now);
     }
   }
-
-  clear(now) {
-    for (const vehicle of this.vehicles.values()) vehicle.leave(now);
-  }
 }

@@ -1,5 +1,4 @@
 /** Places on the sphere and on the map: the map is the unit square of Web Mercator, x to the east, y to the south. */
-const EARTH_M = 6_371_008.8;
 const CIRCUMFERENCE_M = 2 * Math.PI * 6_378_137;
 const TILE_PX = 512; // of MapLibre at zoom 0
 const RADIANS = Math.PI / 180;
@@ -17,14 +16,6 @@ export const latitudeOf = (y) => (Math.atan(Math.exp((0.5 - y) * 2 * Math.PI)) *
 /** Length of a metre on the map at this latitude. */
 export const metreAt = (latitude) => 1 / (CIRCUMFERENCE_M * Math.cos(latitude * RADIANS));
 
-/** Great-circle distance in metres. */
-export function distanceM(aLatitude, aLongitude, bLatitude, bLongitude) {
-  const north = Math.sin(((bLatitude - aLatitude) * RADIANS) / 2);
-  const east = Math.sin(((bLongitude - aLongitude) * RADIANS) / 2);
-  const half = north * north + Math.cos(aLatitude * RADIANS) * Math.cos(bLatitude * RADIANS) * east * east;
-  return 2 * EARTH_M * Math.asin(Math.min(1, Math.sqrt(half)));
-}
-
 /** The box {west, south, east, north}, larger by `share` of its size on each side. */
 export function widen({ west, south, east, north }, share) {
   const [dx, dy] = [(east - west) * share, (north - south) * share];
@@ -35,9 +26,6 @@ export function widen({ west, south, east, north }, share) {
     north: Math.min(85, north + dy),
   };
 }
-
-export const contains = (box, longitude, latitude) =>
-  longitude >= box.west && longitude <= box.east && latitude >= box.south && latitude <= box.north;
 
 /** How the map lies on the screen in one frame: pitch is always 0, so it is a turn, a scale and a shift. */
 export class Camera {

@@ -1,5 +1,5 @@
 /** Pictures of vehicles, painted once for every mode, state, size and direction, so that a frame only copies them. */
-export const DIRECTIONS = 64;
+const DIRECTIONS = 64;
 const SIZES = 6; // kept at once; zooming through all of them costs no memory
 
 /** Shapes point north around 0,0 and fit into a circle of radius 1. */

@@ -4,7 +4,7 @@ import { modeName } from './palette.mjs';
 import { Labels, Sprites, spriteSize } from './sprites.mjs';
 import { FLAG } from './wire.mjs';
 
-export const CLUSTER_ZOOM = 10.5; // below it vehicles are clusters
+const CLUSTER_ZOOM = 10.5; // below it vehicles are clusters
 const CROSSING_MS = 250;
 const LABEL_ZOOM = 13.2;
 const LABEL_LIMIT = 260;
