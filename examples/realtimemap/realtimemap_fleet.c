@@ -1,33 +1,6 @@
-#include "realtimemap_fleet.h"
+#include "realtimemap_fleet_private.h"
 
-#include <pthread.h>
 #include <stdlib.h>
-#include <uthash.h>
-
-struct ring {
-    struct fleet_point *points;
-    size_t capacity, head, count;
-};
-
-struct entry {
-    struct fleet_vehicle v;
-    size_t slot;
-    uint64_t *seen; /* ring of fingerprints */
-    size_t seen_at;
-    struct ring trail, replay;
-    UT_hash_handle hh;
-};
-
-struct fleet {
-    pthread_mutex_t lock;
-    struct fleet_limits limits;
-    bool simulated;
-    struct geofences *zones;
-    struct entry *by_key;
-    struct entry **slots; /* NULL: free */
-    size_t slot_count, count;
-    struct fleet_totals totals;
-};
 
 /* ---- rings ---- */
 
@@ -52,7 +25,7 @@ static void ring_push(struct ring *r, size_t limit, const struct fleet_point *p)
     }
 }
 
-static const struct fleet_point *ring_get(const struct ring *r, size_t i)
+const struct fleet_point *fleet_ring_get(const struct ring *r, size_t i)
 {
     return &r->points[(r->head + i) % r->capacity];
 }
@@ -109,7 +82,7 @@ static size_t free_slot(struct fleet *f)
     return f->slot_count++;
 }
 
-static struct entry *find(struct fleet *f, struct bytes key)
+struct entry *fleet_entry(struct fleet *f, struct bytes key)
 {
     struct entry *e;
     HASH_FIND(hh, f->by_key, key.data, key.len, e);
@@ -246,7 +219,7 @@ static size_t key_of(const struct hfp_topic *t, char out[FLEET_KEY_BYTES])
 static void record(struct fleet *f, struct entry *e)
 {
     size_t before = e->trail.count + e->replay.count;
-    const struct fleet_point *last = e->replay.count ? ring_get(&e->replay, e->replay.count - 1) : NULL;
+    const struct fleet_point *last = e->replay.count ? fleet_ring_get(&e->replay, e->replay.count - 1) : NULL;
     ring_push(&e->trail, (size_t)f->limits.trail, &e->v.at);
     if (!last || e->v.at.time_ms - last->time_ms >= f->limits.replay_step_ms)
         ring_push(&e->replay, (size_t)f->limits.replay, &e->v.at);
@@ -266,7 +239,7 @@ static enum fleet_outcome apply(struct fleet *f, const struct fleet_message *m, 
 {
     char key[FLEET_KEY_BYTES];
     size_t len = key_of(m->topic, key);
-    struct entry *e = len ? find(f, (struct bytes){key, len}) : NULL;
+    struct entry *e = len ? fleet_entry(f, (struct bytes){key, len}) : NULL;
     if (!e && (!len || f->count >= (size_t)f->limits.vehicles))
         return FLEET_FULL;
     ret_was->key[0] = 0;
@@ -327,85 +300,5 @@ void fleet_expire(struct fleet *f, int64_t before_ms, void (*on_gone)(const stru
             on_gone(&e->v, arg);
         forget(f, e);
     }
-    pthread_mutex_unlock(&f->lock);
-}
-
-/* ---- reading ---- */
-
-size_t fleet_read(struct fleet *f, size_t *at, struct fleet_vehicle out[FLEET_CHUNK])
-{
-    size_t n = 0;
-    pthread_mutex_lock(&f->lock);
-    for (; *at < f->slot_count && n < FLEET_CHUNK; ++*at)
-        if (f->slots[*at] && f->slots[*at]->v.placed)
-            out[n++] = f->slots[*at]->v;
-    pthread_mutex_unlock(&f->lock);
-    return n;
-}
-
-bool fleet_find(struct fleet *f, struct bytes key, struct fleet_vehicle *ret)
-{
-    pthread_mutex_lock(&f->lock);
-    const struct entry *e = find(f, key);
-    if (e)
-        *ret = e->v;
-    pthread_mutex_unlock(&f->lock);
-    return e != NULL;
-}
-
-static void append_ring(struct buf *out, const struct ring *r, int64_t from_ms, int64_t to_ms)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        const struct fleet_point *p = ring_get(r, i);
-        if (p->time_ms >= from_ms && p->time_ms <= to_ms)
-            buf_append(out, p, sizeof *p);
-    }
-}
-
-bool fleet_trail(struct fleet *f, struct bytes key, struct buf *out)
-{
-    buf_reserve(out, (size_t)f->limits.trail * sizeof(struct fleet_point));
-    pthread_mutex_lock(&f->lock);
-    const struct entry *e = find(f, key);
-    if (e)
-        append_ring(out, &e->trail, INT64_MIN, INT64_MAX);
-    pthread_mutex_unlock(&f->lock);
-    return e != NULL;
-}
-
-size_t fleet_slots(struct fleet *f)
-{
-    pthread_mutex_lock(&f->lock);
-    size_t n = f->slot_count;
-    pthread_mutex_unlock(&f->lock);
-    return n;
-}
-
-bool fleet_replay(struct fleet *f, size_t slot, int64_t from_ms, int64_t to_ms, struct fleet_vehicle *ret,
-                  struct buf *out)
-{
-    buf_reserve(out, (size_t)f->limits.replay * sizeof(struct fleet_point));
-    pthread_mutex_lock(&f->lock);
-    const struct entry *e = slot < f->slot_count ? f->slots[slot] : NULL;
-    if (e) {
-        *ret = e->v;
-        append_ring(out, &e->replay, from_ms, to_ms);
-    }
-    pthread_mutex_unlock(&f->lock);
-    return e != NULL;
-}
-
-void fleet_totals(struct fleet *f, struct fleet_totals *ret)
-{
-    pthread_mutex_lock(&f->lock);
-    *ret = f->totals;
-    ret->vehicles = f->count;
-    pthread_mutex_unlock(&f->lock);
-}
-
-void fleet_with_zones(struct fleet *f, void (*fn)(struct geofences *zones, void *arg), void *arg)
-{
-    pthread_mutex_lock(&f->lock);
-    fn(f->zones, arg);
     pthread_mutex_unlock(&f->lock);
 }
