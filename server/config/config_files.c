@@ -97,8 +97,30 @@ static void check_key_file(struct config_loader *l, const char *key, const char 
     if (key_file_read(path, &text, &reason) < 0)
         config_fault(l, place(l, "auth", key), "\"%s\" cannot be read: %s", path, reason);
     else if (add(set, buf_bytes(&text), &reason) < 0)
-        config_fault(l, place(l, "auth", key), "\"%s\": %s, allowed: RSA of 2048 bits and more, EC, Ed25519", path, reason);
+        config_fault(l, place(l, "auth", key), "\"%s\": %s, allowed: RSA of 2048 bits and more, EC, Ed25519", path,
+                     reason);
     key_set_unref(set);
+}
+
+static bool is_loopback(const char *url)
+{
+    static const char *const starts[] = {"http://127.", "http://localhost", "http://[::1]"};
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++)
+        if (strncmp(url, starts[i], strlen(starts[i])) == 0)
+            return true;
+    return false;
+}
+
+static void note_keys(struct config_loader *l)
+{
+    const struct config_auth *auth = &l->config->auth;
+    bool keys = (auth->hmac_secret_file && auth->hmac_secret_file[0]) ||
+                (auth->public_key_file && auth->public_key_file[0]) || (auth->jwks_file && auth->jwks_file[0]) ||
+                (auth->jwks_url && auth->jwks_url[0]);
+    if (auth->jwks_url && strncmp(auth->jwks_url, "http://", 7) == 0 && !is_loopback(auth->jwks_url))
+        config_note(l, place(l, "auth", "jwks_url"), "without TLS: who is on the way can replace the keys");
+    if (!auth->anonymous && !keys)
+        config_note(l, place(l, "auth", "anonymous"), "false, and no key for tokens is configured: nobody may connect");
 }
 
 static void check_keys(struct config_loader *l)
@@ -125,7 +147,8 @@ static bool is_source(const char *text)
 {
     size_t scheme = strncmp(text, "https://", 8) == 0 ? 8 : strncmp(text, "http://", 7) == 0 ? 7 : 0;
     const char *host = text + scheme;
-    return scheme && *host && host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:*-[]")] == 0;
+    return scheme && *host &&
+           host[strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.:*-[]")] == 0;
 }
 
 static void check_web_sources(struct config_loader *l)
@@ -133,7 +156,8 @@ static void check_web_sources(struct config_loader *l)
     const struct config_server *server = &l->config->server;
     for (size_t i = 0; i < server->web_source_count; i++)
         if (!is_source(server->web_sources[i]))
-            config_fault(l, place(l, "server", "web_sources"), "\"%s\" is no origin, allowed: https://host[:port] or http://host[:port]",
+            config_fault(l, place(l, "server", "web_sources"),
+                         "\"%s\" is no origin, allowed: https://host[:port] or http://host[:port]",
                          server->web_sources[i]);
 }
 
@@ -157,6 +181,7 @@ void config_check_files(struct config_loader *l)
     join_embedded(l);
     check_tls(l);
     check_keys(l);
+    note_keys(l);
     check_web(l);
     check_web_sources(l);
     c->hmac_secret = load_secret(l, "hmac_secret_file", c->auth.hmac_secret_file);

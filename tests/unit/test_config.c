@@ -679,6 +679,11 @@ static void test_notes_are_no_faults(void **state)
         "t.toml:12:9 source.channel: note: names neither {key} nor {partition}: on a topic of several partitions "
         "the channel numbers its publications itself, under an epoch of its own\n"
         "t.toml:13:7 source.group: note: has no meaning with mode = \"fanout\"\n");
+    expect_notes("[auth]\nanonymous = false\n",
+                 "t.toml:2:13 auth.anonymous: note: false, and no key for tokens is configured: nobody may connect\n");
+    expect_notes("[auth]\nanonymous = false\njwks_url = 'http://keys.test/'\n",
+                 "t.toml:3:12 auth.jwks_url: note: without TLS: who is on the way can replace the keys\n");
+    expect_notes("[auth]\nanonymous = false\njwks_url = 'http://127.0.0.1:1/'\n", "");
 }
 
 /* ---- overrides ---- */
