@@ -267,7 +267,6 @@ static enum crier_error accept_record(struct source *s, struct partition *p, con
     enum crier_error error;
 
     enum transform_verdict verdict = map_record(s, r, false, &mapped, &key, &tags, ret_reason);
-    s->dropped += verdict == TRANSFORM_DROP;
     if (verdict != TRANSFORM_TAKE)
         return verdict == TRANSFORM_DROP ? CRIER_OK : CRIER_ERR_BAD_REQUEST;
     struct channel *c = hub_channel(s->hub, mapped.channel, &error);

@@ -48,7 +48,7 @@ struct source {
     size_t dead_pending;    /* dead letters not yet stored */
     struct letter *letters; /* those of them that wait for another try */
     bool caught_up;
-    uint64_t records, failed, dropped;
+    uint64_t records, failed;
     struct buf scratch; /* channel name of the record at hand */
 };
 
