@@ -157,23 +157,34 @@ static struct bytes gather_wanted(struct subscription *s, size_t limit)
 
 #define WRITE_MAX 65536
 
+/* False when nothing more can be sent now. */
+static bool flush_wanted(struct subscription *s)
+{
+    if (!subscription_settle(s))
+        return false;
+    struct bytes frames = gather_wanted(s, WRITE_MAX);
+    if (frames.len == 0)
+        return true;
+    session_write(s->session, frames);
+    metric_add(M_SENDS, 1);
+    return !s->session->closing;
+}
+
 void subscription_flush(struct subscription *s)
 {
     struct session *session = s->session;
     while (behind(s) && session_can_send(session)) {
-        uint64_t next = 0;
-        if (!subscription_settle(s))
-            return;
-        bool all = plain(s);
-        struct bytes frames =
-            all ? frame_log_slice(&s->form->log, s->cursor, WRITE_MAX, &next) : gather_wanted(s, WRITE_MAX);
-        if (frames.len == 0 && !all)
+        uint64_t next;
+        if (!plain(s) || s->cursor < s->form->log.base) {
+            if (!flush_wanted(s))
+                return;
             continue;
-        session_write(session, frames);
+        }
+        struct bytes slice = frame_log_slice(&s->form->log, s->cursor, WRITE_MAX, &next);
+        session_write(session, slice);
         if (session->closing)
             return;
         metric_add(M_SENDS, 1);
-        if (all)
-            advance(s, next);
+        advance(s, next);
     }
 }
