@@ -33,11 +33,13 @@ const chat = {
   module: [{ name: 'chatroom' }],
 };
 
-/** Runs an example of a browser in Node until its output fits; fails with the output otherwise. */
+/** Runs an example of a browser in Node until its output fits; fails with the output otherwise. Gives what it says later. */
 async function runExample(t, server, code, expected) {
   const dir = temporary(t);
   const ws = pathToFileURL(join(root, 'tests/node_modules/ws/wrapper.mjs'));
-  const adapted = code.replaceAll('127.0.0.1:8800', `127.0.0.1:${server.port}`).replace("'/lib/", `'${pathToFileURL(join(root, 'web/lib'))}/`);
+  const centrifuge = pathToFileURL(join(root, 'tests/node_modules/centrifuge/build/index.mjs'));
+  const adapted = code.replaceAll('127.0.0.1:8800', `127.0.0.1:${server.port}`)
+    .replace("'/lib/", `'${pathToFileURL(join(root, 'web/lib'))}/`).replace("'centrifuge'", `'${centrifuge}'`);
   writeFileSync(join(dir, 'socket.mjs'), `import WebSocket from '${ws}';\nglobalThis.WebSocket = WebSocket;
 globalThis.CustomEvent ??= class extends Event {
   constructor(type, options) {
@@ -51,6 +53,7 @@ globalThis.CustomEvent ??= class extends Event {
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => { output += data; });
   t.after(() => child.kill('SIGKILL'));
   await until(() => expected.every((line) => line.test(output)), 'output of the example').catch((error) => assert.fail(`${error.message}\n${output}`));
+  return () => output;
 }
 
 test('README: ten lines of a browser without a library work', async (t) => {
@@ -66,6 +69,27 @@ test('README: ten lines of a browser with the library work, over a restart, too'
   await server.kill();
   await server.start();
   await until(async () => (await server.get('/channels/chat:lobby')).json.offset === 2, 'the example comes back and sends again');
+});
+
+test('README: ten lines with the centrifuge library work, over a restart, too', async (t) => {
+  const config = JSON.parse(JSON.stringify(chat).replaceAll('chat', 'demo'));
+  config.module = [{ name: 'chatroom' }]; // config.toml has it, too
+  config.namespace[0].publish = true;
+  const server = await startCrier({ t, config });
+  const [code] = blocks('README.md', 'the client library of another server', 'js');
+  const output = await runExample(t, server, code, [/^1 hello$/m, /^stored: 1$/m, /^here: 1$/m]);
+  await server.kill();
+  await server.start();
+  await until(() => /^recovered: true$/m.test(output()), 'it recovers');
+});
+
+test('web/lib: the ten lines of channels.mjs work', async (t) => {
+  const server = await startCrier({ t, config: { ...chat, namespace: [...chat.namespace, { name: 'prices', keyed: true }] } });
+  await server.api('map_publish', { channel: 'prices:all', key: 'a', data: 7 });
+  await server.api('publish', { channel: 'chat:lobby', data: { message: 'hello' } });
+  const comment = /import .*?connect\(\);/s.exec(read('web/lib/channels.mjs'))[0].replaceAll(/^ \*\s*/gm, '');
+  const more = "prices.addEventListener('publication', (e) => console.log(e.detail.key, e.detail.payload));";
+  await runExample(t, server, comment.replace('connection/websocket', 'connection/websocket?join=none') + more, [/^1 \{ message: 'hello' \}$/m, /^a 7$/m]);
 });
 
 const curl = spawnSync('curl', ['--version']).error ? 'curl is not installed' : false;
@@ -114,6 +138,31 @@ test('README and docs: configuration that is shown is valid', (t) => {
   // A driver that was not built here says so; that is no fault of the example.
   assert.deepEqual(faults.filter((line) => !line.includes('not in this build')), []);
   if (faults.length === 0) assert.equal(check.status, 0, check.stdout + check.stderr);
+});
+
+test('from Centrifugo: the configuration is valid, and options and methods that are named exist', (t) => {
+  const dir = temporary(t);
+  const [toml] = blocks('docs/from-centrifugo.md', 'side by side', 'toml');
+  writeFileSync(join(dir, 'config.toml'), toml);
+  for (const name of ['hmac.secret', 'api.key']) writeFileSync(join(dir, name), 'x'.repeat(40), { mode: 0o600 });
+  const check = spawnSync(join(buildDir, 'crier'), ['check', '-c', join(dir, 'config.toml')], { encoding: 'utf8' });
+  assert.equal(check.status, 0, check.stdout + check.stderr);
+  const known = new Set([...docs('config').matchAll(/^\| `(\w+)` \|/gm)].map((m) => m[1]));
+  const rows = docs('from-centrifugo').split('## Server API')[0].split('\n').filter((line) => line.startsWith('| ') && !line.startsWith('| Centrifugo'));
+  const named = rows.flatMap((line) => [...line.split('|')[2].matchAll(/`(?:\w+\.)?(\w+)`/g)].map((m) => m[1]));
+  assert.ok(named.length > 50);
+  assert.deepEqual(named.filter((name) => !known.has(name)), []);
+  const methods = [...read('server/api/command.c').matchAll(/\{"(\w+)", command_run_\w+\}/g)].map((m) => m[1]);
+  assert.deepEqual(methods.filter((name) => !docs('from-centrifugo').includes(`\`${name}\``)), []);
+});
+
+test('channels wire: endpoints and keys of the configuration that the page names exist', () => {
+  const page = docs('channels-wire');
+  const sources = readdirSync(join(root, 'server/wire')).filter((name) => name.endsWith('.c')).map((name) => read(`server/wire/${name}`)).join('');
+  const served = new Set([...sources.matchAll(/"(\/(?:connection\/\w+|emulation))"/g)].map((m) => m[1]));
+  assert.equal(served.size, 7);
+  for (const path of served) assert.ok(page.includes(`${path}\``), path);
+  for (const [, key] of page.matchAll(/`(?:limits|auth)\.(\w+)`/g)) assert.match(docs('config'), new RegExp(`^\\| \`${key}\` `, 'm'));
 });
 
 test('relative links in Markdown files lead to files', () => {

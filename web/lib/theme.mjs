@@ -18,6 +18,8 @@ function apply(choice, button) {
   button?.setAttribute('title', `Colours: ${LABELS[choice]}`);
 }
 
+apply(stored()); // before the page waits for anything
+
 /** Makes `button` the switch. */
 export function setUpTheme(button) {
   let choice = stored();

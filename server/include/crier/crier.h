@@ -254,7 +254,7 @@ struct crier_box { /* degrees * 1e6; west > east: across the 180th meridian */
 struct crier_view_request {
     struct crier_box box;
     unsigned form;             /* index into the view's forms */
-    struct crier_bytes filter; /* on tags, a FilterNode as JSON (docs/channels.md); data NULL: none */
+    struct crier_bytes filter; /* on tags, a FilterNode as JSON (docs/channels-wire.md); data NULL: none */
     bool tell;                 /* also wants what crier_view_tell() sends */
 };
 
