@@ -42,14 +42,15 @@ static void done_link(struct link *l)
 static bool parse_url(const char *text, struct url *ret)
 {
     ret->tls = strncmp(text, "https://", 8) == 0;
+    if ((!ret->tls && strncmp(text, "http://", 7) != 0) || strpbrk(text, " \t\r\n"))
+        return false;
     const char *host = text + (ret->tls ? 8 : 7), *end = host + strcspn(host, "/?#");
     bool bracket = host[0] == '[';
-    const char *close = bracket ? memchr(host, ']', (size_t)(end - host)) : NULL;
-    if ((!ret->tls && strncmp(text, "http://", 7) != 0) || memchr(host, '@', (size_t)(end - host)) ||
-        (bracket && !close))
+    const char *closing = bracket ? memchr(host, ']', (size_t)(end - host)) : NULL;
+    if (memchr(host, '@', (size_t)(end - host)) || (bracket && !closing))
         return false;
-    const char *colon = memchr(bracket ? close : host, ':', (size_t)(end - (bracket ? close : host)));
-    const char *name = bracket ? host + 1 : host, *name_end = bracket ? close : colon ? colon : end;
+    const char *from = bracket ? closing : host, *colon = memchr(from, ':', (size_t)(end - from));
+    const char *name = bracket ? host + 1 : host, *name_end = bracket ? closing : colon ? colon : end;
     int name_len = (int)(name_end - name), port_len = colon ? (int)(end - colon - 1) : 0;
     if (name_len < 1 || name_len >= (int)sizeof ret->host || (colon && (port_len < 1 || port_len > 5)))
         return false;

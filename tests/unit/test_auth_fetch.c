@@ -183,8 +183,19 @@ static void test_addresses_that_are_none(void **state)
 {
     (void)state;
     static const char *const urls[] = {
-        "",           "ftp://h/",        "http://",      "http:///x",      "https://",       "http://user@h/",
-        "http://h:/", "http://h:123456", "http://[::1/", "http://[]:80/x", "http://u:p@h/x", "file:///etc/passwd",
+        "",
+        "ftp://h/",
+        "http://",
+        "http:///x",
+        "https://",
+        "http://user@h/",
+        "http://h:/",
+        "http://h:123456",
+        "http://[::1/",
+        "http://[]:80/x",
+        "http://u:p@h/x",
+        "file:///etc/passwd",
+        "http://h/\r\nX: y",
     };
     for (size_t i = 0; i < sizeof urls / sizeof *urls; i++) {
         char error[200] = "";
