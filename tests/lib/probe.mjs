@@ -46,7 +46,7 @@ export class Probe {
     this.counter = 0;
     const args = probeArguments(driver, settings);
     if (settings.check) args.push('--check');
-    const env = { TSAN_OPTIONS: `suppressions=${join(root, 'tests/brokers/tsan.supp')}`, ...process.env };
+    const env = { TSAN_OPTIONS: `suppressions=${join(root, 'tests/tsan.supp')}`, ...process.env };
     this.child = spawn(join(buildDir, 'tests', 'bridge_probe'), args, { stdio: ['pipe', 'pipe', 'pipe'], env });
     this.exit = new Promise((done) => this.child.on('close', (code, signal) => {
       this.exited = { code, signal };

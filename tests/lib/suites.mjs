@@ -13,7 +13,7 @@ const nodeFlags = process.versions.node.startsWith('18.') ? ['--experimental-glo
 const sanitizers = {
   ASAN_OPTIONS: 'detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1',
   UBSAN_OPTIONS: 'print_stacktrace=1',
-  TSAN_OPTIONS: 'second_deadlock_stack=1',
+  TSAN_OPTIONS: `second_deadlock_stack=1:suppressions=${join(root, 'tests/tsan.supp')}`,
 };
 
 // What crosses threads: sessions on two loops, the hub between them.
