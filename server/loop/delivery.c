@@ -11,8 +11,11 @@ static bool apply_policy(struct subscription *s)
     bool renumbered = s->cursor < f->epoch_seq && f->log.base >= f->epoch_seq;
     int64_t first = (renumbered ? f->epoch_offset : s->sent) + 1, last = f->log.base_offset;
 
+    enum behind_policy policy = f->channel->ns->behind;
+    if (policy == BEHIND_SKIP && s->positioned)
+        policy = BEHIND_RESYNC;
     metric_add(M_GAPS, 1);
-    switch (f->channel->ns->behind) {
+    switch (policy) {
     case BEHIND_SKIP:
         if (s->deltas) { /* it has not got what the frames from here on are deltas against */
             subscription_restart(s, f, RESTART_AT_HEAD);

@@ -76,6 +76,7 @@ struct subscription {
     size_t index;       /* in form->subscriptions */
     enum subscription_state state;
     bool quiet;         /* the client already knows of this subscription */
+    bool positioned;    /* its client counts on offsets and cannot be told of a gap */
     bool announcing;    /* its wire is being told that it is live */
     bool ended;         /* while that went on: freed afterwards */
     bool cancelled;     /* unsubscribed while attaching: `session` is NULL, `session_key` says whose it was */

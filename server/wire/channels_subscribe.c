@@ -203,6 +203,16 @@ void channels_handle_subscribe(struct session *s, uint32_t id, const struct chan
         ask(s, sub, r);
 }
 
+/* Of the token or of the server API. */
+static void take_wishes_of(struct channels_subscription *sub, const struct auth_subscription *by)
+{
+    sub->info = by->info.data ? bytes_dup(by->info) : NULL;
+    sub->data = by->data.data ? bytes_dup(by->data) : NULL;
+    sub->join_leave |= by->push_join_leave == AUTH_ON;
+    sub->force_recovery = by->force_recovery;
+    sub->force_positioning = by->force_positioning;
+}
+
 void channels_subscribe_server_side(struct session *s, struct bytes channel, const struct channels_subscribe *r,
                                     const struct auth_subscription *by)
 {
@@ -211,10 +221,8 @@ void channels_subscribe_server_side(struct session *s, struct bytes channel, con
         return;
     struct channels_subscription *sub = add(s, channel, r);
     sub->server_side = true;
-    if (by && by->info.data)
-        sub->info = bytes_dup(by->info);
-    if (by && by->data.data)
-        sub->data = bytes_dup(by->data);
+    if (by)
+        take_wishes_of(sub, by);
     if (c->state == CHANNELS_CONNECTING)
         c->connect_waits++;
     ask(s, sub, r);
@@ -352,13 +360,19 @@ static void begin(struct session *s, struct channels_subscription *sub, struct s
         push_rest(s, sub, live, h->block, taken);
 }
 
+static bool overridden(enum auth_override by, bool configured)
+{
+    return by == AUTH_AS_CONFIGURED ? configured : by == AUTH_ON;
+}
+
 /* Nothing can be recovered where neither history nor a broker keeps it. */
 static void take_options(struct channels_subscription *sub, const struct channel_form *f)
 {
     const struct config_namespace *ns = f->channel->ns;
     bool kept = sub->may_resume && (ns->history > 0 || f->channel->by_broker);
-    sub->recoverable = kept && (ns->force_recovery || sub->wants_recovery);
-    sub->positioned = sub->recoverable || (kept && (ns->force_positioning || sub->wants_position));
+    sub->recoverable = kept && (overridden(sub->force_recovery, ns->force_recovery) || sub->wants_recovery);
+    sub->positioned = sub->recoverable || (kept && (overridden(sub->force_positioning, ns->force_positioning) ||
+                                                    sub->wants_position));
 }
 
 void channels_on_subscribed(struct session *s, struct subscription *live, const struct hub_subscribe *h)
@@ -372,6 +386,7 @@ void channels_on_subscribed(struct session *s, struct subscription *live, const 
         sub->server_side = true;
     }
     take_options(sub, live->form);
+    live->positioned = sub->positioned || sub->map;
     sub->delta = live->deltas;
     uint32_t id = sub->id, unsubscribe_id = sub->unsubscribe_id;
     if (sub->map) {

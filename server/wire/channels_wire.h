@@ -49,6 +49,7 @@ struct channels_subscription {
     bool may_resume; /* by the namespace's rights */
     bool delta, join_leave;
     bool wants_recovery, wants_position;
+    enum auth_override force_recovery, force_positioning; /* by the token or the server API */
     bool recoverable, positioned;
     int32_t type;
     bool in_connect; /* the result waits for the connect reply */
