@@ -534,6 +534,8 @@ static void changes_go_to_the_broker_and_the_state_follows_what_comes_back(void 
     assert_int_equal(p.keys, 0);
     put(&d, "bus:all", "never", NULL); /* may be on its way from another node */
     assert_int_equal(broker->publish_count, 3);
+    fake_stored(broker, 2, 0, 2);
+    turn();
     put(&d, "bus:all", "never", "1", .mode = KEY_IF_EXISTS);
     assert_int_equal(d.suppressed, SUPPRESSED_KEY_NOT_FOUND);
     assert_int_equal(broker->publish_count, 3);
