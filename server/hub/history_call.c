@@ -76,6 +76,13 @@ static void on_read(struct channel *c, void *arg, const struct log_read_result *
     answer(c, h, result->items, result->count);
 }
 
+/* All that memory has; of what the log has beyond it as much as in a resume. */
+static size_t everything(const struct channel *c)
+{
+    size_t most = (size_t)c->hub->config->limits.recover;
+    return c->history.count > most ? c->history.count : most;
+}
+
 static void read_back(struct channel *c, struct hub_history *h, size_t limit)
 {
     const struct log_read_request request = {
@@ -101,7 +108,7 @@ static void read_history(struct channel *c, struct hub_history *h)
 {
     struct history_page page;
     const struct history_request request = {
-        .limit = (size_t)(h->limit < 0 ? c->hub->config->limits.recover : h->limit),
+        .limit = h->limit < 0 ? everything(c) : (size_t)h->limit,
         .reverse = h->reverse,
         .has_since = h->has_since,
         .epoch = h->since_epoch,

@@ -12,7 +12,7 @@ struct hub_history {
     /* in */
     char *channel;
     enum frame_form form; /* FORM_ITEM_JSON, FORM_ITEM_PROTOBUF, FORM_POLL, ... */
-    int64_t limit;        /* items at most; 0: only the position; -1: all, up to limits.recover */
+    int64_t limit;        /* items at most; 0: only the position; -1: all in memory, and of a log limits.recover at most */
     bool reverse;         /* newest first; with `since`: those before it */
     bool has_since;
     char since_epoch[CHANNEL_EPOCH_SIZE]; /* "": whatever epoch there is */
