@@ -191,6 +191,7 @@ static void kafka_close(struct bridge *b, uint64_t deadline_ms)
     if (b->closing)
         return;
     b->closing = CLOSE_BEGIN;
+    atomic_store(&b->stopping, true);
     b->close_deadline_ms = clock_mono_ms() + deadline_ms;
     uv_timer_start(&b->timer, on_tick, 0, CLOSE_TICK_MS);
 }

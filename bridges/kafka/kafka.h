@@ -8,6 +8,7 @@
 
 #include <librdkafka/rdkafka.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <sys/queue.h>
 
 #include "bridge.h"
@@ -358,6 +359,7 @@ struct bridge {
     uint64_t commit_at_ms;
     enum { CLOSE_NOT, CLOSE_BEGIN, CLOSE_DRAINING, CLOSE_DESTROYING, CLOSE_HANDLES } closing;
     uint64_t close_deadline_ms;
+    atomic_bool stopping; /* the lanes ask nothing any more: brokers that are away would make the close long */
     bool purged;
 };
 

@@ -76,6 +76,10 @@ static void work(struct job *job)
 {
     struct state_query *q = CONTAINER(job, struct state_query, job);
     const struct rd_kafka_metadata *metadata;
+    if (atomic_load(&q->bridge->stopping)) {
+        q->error = RD_KAFKA_RESP_ERR__DESTROY;
+        return;
+    }
     q->error = rd_kafka_metadata(q->rk, 0, NULL, &metadata, q->timeout_ms);
     if (q->error)
         return;

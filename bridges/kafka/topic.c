@@ -69,25 +69,34 @@ static rd_kafka_resp_err_t ask_times(struct topic_query *q)
     return error;
 }
 
+static bool is_stopping(const struct topic_query *q)
+{
+    return atomic_load(&q->bridge->stopping);
+}
+
+static rd_kafka_resp_err_t ask_all(struct topic_query *q)
+{
+    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
+    q->cluster_id = rd_kafka_clusterid(q->rk, 100);
+    q->partitions = xcalloc((size_t)q->partition_count, sizeof *q->partitions);
+    for (int32_t id = 0; id < q->partition_count; id++)
+        q->partitions[id] = (struct partition_info){.oldest = -1, .end = -1, .at = -1};
+    for (int32_t id = 0; id < q->partition_count && error != RD_KAFKA_RESP_ERR__TIMED_OUT && !is_stopping(q); id++)
+        if (q->only < 0 || q->only == id)
+            error = ask_ends(q, id);
+    return q->want_time && !is_stopping(q) ? ask_times(q) : error;
+}
+
 static void work(struct job *job)
 {
     struct topic_query *q = CONTAINER(job, struct topic_query, job);
-    if (!q->metadata_known)
+    if (!q->metadata_known && !is_stopping(q))
         q->error = ask_metadata(q);
-    if (q->error)
-        return;
-    q->cluster_id = rd_kafka_clusterid(q->rk, 100);
-    q->partitions = xcalloc((size_t)q->partition_count, sizeof *q->partitions);
-    rd_kafka_resp_err_t error = RD_KAFKA_RESP_ERR_NO_ERROR;
-    for (int32_t id = 0; id < q->partition_count && error != RD_KAFKA_RESP_ERR__TIMED_OUT; id++) {
-        q->partitions[id] = (struct partition_info){.oldest = -1, .end = -1, .at = -1};
-        if (q->only < 0 || q->only == id)
-            error = ask_ends(q, id);
-    }
-    if (q->want_time)
-        error = ask_times(q);
+    rd_kafka_resp_err_t error = q->error || is_stopping(q) ? RD_KAFKA_RESP_ERR_NO_ERROR : ask_all(q);
     if (error == RD_KAFKA_RESP_ERR__TIMED_OUT)
         q->error = error;
+    if (is_stopping(q))
+        q->error = RD_KAFKA_RESP_ERR__DESTROY;
 }
 
 struct topic_query *topic_query_new(struct bridge *b, void *owner, rd_kafka_t *rk, rd_kafka_topic_t *rkt,
