@@ -8,6 +8,7 @@
 #include "loop/engine.h"
 #include "session/rights.h"
 #include "util/clock.h"
+#include "wire/hooks.h"
 
 static int64_t now_s(void)
 {
@@ -208,15 +209,6 @@ static void send_connect(struct session *s)
     write_connect(s, &r, &out);
 }
 
-static void run_open_hooks(struct session *s)
-{
-    const struct modules *m = s->loop->engine->modules;
-    for (size_t i = 0; i < m->open_count && !s->closing; i++) {
-        modules_enter(m->open[i].module);
-        m->open[i].fn.open((struct crier_session *)s, m->open[i].arg);
-    }
-}
-
 void channels_connect_progress(struct session *s)
 {
     struct channels_client *c = channels_client(s);
@@ -230,7 +222,7 @@ void channels_connect_progress(struct session *s)
     c->ping_at_ms = clock_mono_ms() + ping_ms / 2 + (uint64_t)random() % (ping_ms / 2 + 1);
     channels_schedule(s);
     send_connect(s);
-    run_open_hooks(s);
+    hooks_open(s);
     channels_receive_held(s);
 }
 

@@ -6,7 +6,7 @@
 
 #include "loop/engine.h"
 #include "util/clock.h"
-#include "wire/connect_hooks.h"
+#include "wire/hooks.h"
 
 /* ---- writing ---- */
 
@@ -56,7 +56,7 @@ struct session *channels_session_new(struct loop *l, const struct channels_style
         *v = (struct ws_verdict){.status = 503, .reason = "shutting down", .retry_after_s = 1};
         return NULL;
     }
-    connect_hooks_run(r, l->engine->modules, "", NULL, &reply);
+    hooks_connect(r, l->engine->modules, "", NULL, &reply);
     if (reply.status != 101) {
         *v = (struct ws_verdict){.status = reply.status, .reason = reply.reason ? reply.reason : "refused"};
         return NULL;
@@ -83,14 +83,9 @@ void channels_opened(struct session *s)
 
 void channels_closed(struct session *s, int code)
 {
-    const struct modules *m = s->loop->engine->modules;
-    bool was_connected = channels_client(s)->state == CHANNELS_CONNECTED;
-
     s->closing = true;
-    for (size_t i = 0; i < m->disconnect_count && was_connected; i++) {
-        modules_enter(m->disconnect[i].module);
-        m->disconnect[i].fn.disconnect((struct crier_session *)s, code, m->disconnect[i].arg);
-    }
+    if (channels_client(s)->state == CHANNELS_CONNECTED)
+        hooks_disconnect(s, code);
     log_debug("session closed", LOG_STR("session", s->id), LOG_INT("code", code));
     session_free(s);
 }

@@ -10,7 +10,7 @@
 #include "proto/json_scan.h"
 #include "util/clock.h"
 #include "util/metrics.h"
-#include "wire/connect_hooks.h"
+#include "wire/hooks.h"
 #include "wire/schema.h"
 
 /* ---- before the upgrade ---- */
@@ -153,7 +153,7 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
         refuse(v, 401, "unauthorized");
         return;
     }
-    connect_hooks_run(r, l->engine->modules, claims.user, claims.claims_json, &reply);
+    hooks_connect(r, l->engine->modules, claims.user, claims.claims_json, &reply);
     if (reply.status != 101) {
         refuse(v, reply.status, reply.reason ? reply.reason : "refused");
         auth_claims_done(&claims);
@@ -181,13 +181,9 @@ static void on_upgrade(struct http_request *r, struct ws_verdict *v)
 static void on_open(struct ws_conn *c)
 {
     struct session *s = ws_user(c);
-    const struct modules *m = s->loop->engine->modules;
     s->conn = c;
     log_debug("session opened", LOG_STR("session", s->id), LOG_STR("user", s->user));
-    for (size_t i = 0; i < m->open_count && !s->closing; i++) {
-        modules_enter(m->open[i].module);
-        m->open[i].fn.open((struct crier_session *)s, m->open[i].arg);
-    }
+    hooks_open(s);
 }
 
 static enum frame_form form_of(const struct session *s, enum typed_form form)
@@ -286,14 +282,10 @@ static void on_writable(struct ws_conn *c)
 static void on_closed(struct ws_conn *c, int code)
 {
     struct session *s = ws_user(c);
-    const struct modules *m = s->loop->engine->modules;
 
     s->closing = true;
     if (s->conn) {
-        for (size_t i = 0; i < m->disconnect_count; i++) {
-            modules_enter(m->disconnect[i].module);
-            m->disconnect[i].fn.disconnect((struct crier_session *)s, code, m->disconnect[i].arg);
-        }
+        hooks_disconnect(s, code);
         log_debug("session closed", LOG_STR("session", s->id), LOG_INT("code", code));
     }
     session_free(s);

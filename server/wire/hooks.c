@@ -1,6 +1,9 @@
-#include "connect_hooks.h"
+#include "hooks.h"
 
 #include <stdio.h>
+
+#include "loop/engine.h"
+#include "session/session.h"
 
 static struct crier_bytes export_bytes(struct bytes b)
 {
@@ -23,8 +26,8 @@ static bool connect_query_get(const struct crier_connect *c, const char *name, c
     return true;
 }
 
-void connect_hooks_run(struct http_request *r, const struct modules *m, const char *user, const char *claims,
-                       struct crier_connect_reply *reply)
+void hooks_connect(struct http_request *r, const struct modules *m, const char *user, const char *claims,
+                   struct crier_connect_reply *reply)
 {
     const struct crier_connect c = {
         .path = export_bytes(http_path(r)),
@@ -41,5 +44,23 @@ void connect_hooks_run(struct http_request *r, const struct modules *m, const ch
     for (size_t i = 0; i < m->connect_count && reply->status == 101; i++) {
         modules_enter(m->connect[i].module);
         m->connect[i].fn.connect(&c, reply, m->connect[i].arg);
+    }
+}
+
+void hooks_open(struct session *s)
+{
+    const struct modules *m = s->loop->engine->modules;
+    for (size_t i = 0; i < m->open_count && !s->closing; i++) {
+        modules_enter(m->open[i].module);
+        m->open[i].fn.open((struct crier_session *)s, m->open[i].arg);
+    }
+}
+
+void hooks_disconnect(struct session *s, int code)
+{
+    const struct modules *m = s->loop->engine->modules;
+    for (size_t i = 0; i < m->disconnect_count; i++) {
+        modules_enter(m->disconnect[i].module);
+        m->disconnect[i].fn.disconnect((struct crier_session *)s, code, m->disconnect[i].arg);
     }
 }
