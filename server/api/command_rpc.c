@@ -69,12 +69,7 @@ static void on_reply_stored(struct session *s, struct bytes id, int32_t partitio
 {
     CLEANUP_BUF data = BUF_INIT;
     (void)id;
-    buf_append_str(&data, "{");
-    if (partition >= 0)
-        buf_printf(&data, "\"partition\":%d%s", (int)partition, offset >= 0 ? "," : "");
-    if (offset >= 0)
-        buf_printf(&data, "\"offset\":%lld,\"epoch\":\"%s\"", (long long)offset, epoch);
-    buf_append_str(&data, "}");
+    stored_append(&data, partition, offset, epoch);
     answer(s, CRIER_OK, NULL, buf_bytes(&data));
 }
 

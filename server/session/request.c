@@ -43,3 +43,13 @@ void session_publish_post(struct session *s, struct hub_publish *p)
 {
     hub_call_post(s->loop->engine->hub, &p->call);
 }
+
+void stored_append(struct buf *out, int32_t partition, int64_t offset, const char *epoch)
+{
+    buf_append_str(out, "{");
+    if (partition >= 0)
+        buf_printf(out, "\"partition\":%d%s", (int)partition, offset >= 0 ? "," : "");
+    if (offset >= 0)
+        buf_printf(out, "\"offset\":%lld,\"epoch\":\"%s\"", (long long)offset, epoch);
+    buf_append_str(out, "}");
+}

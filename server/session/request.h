@@ -20,5 +20,7 @@ struct crier_request {
 /* A publish in the session's name whose outcome answers `id`; the caller completes and posts it. */
 struct hub_publish *session_publish_new(struct session *s, struct bytes id, struct bytes channel, struct bytes payload);
 void session_publish_post(struct session *s, struct hub_publish *p);
+/* Appends {"partition":..,"offset":..,"epoch":..}: where a publish was stored, as far as that is known (else -1). */
+void stored_append(struct buf *out, int32_t partition, int64_t offset, const char *epoch);
 
 #endif

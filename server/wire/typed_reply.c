@@ -78,11 +78,7 @@ void typed_reply_stored(struct session *s, struct bytes id, int32_t partition, i
     CLEANUP_BUF member = BUF_INIT;
     if (!id.data && !speaks_binary(s))
         return; /* nobody asks; the binary form has no ids to ask with */
-    buf_append_str(&member, "\"ok\":{");
-    if (partition >= 0)
-        buf_printf(&member, "\"partition\":%d%s", (int)partition, offset >= 0 ? "," : "");
-    if (offset >= 0)
-        buf_printf(&member, "\"offset\":%lld,\"epoch\":\"%s\"", (long long)offset, epoch);
-    buf_append_str(&member, "}");
+    buf_append_str(&member, "\"ok\":");
+    stored_append(&member, partition, offset, epoch);
     send_outcome(s, TYPED_OK, id, &member);
 }
