@@ -78,13 +78,6 @@ static void go_live(struct session *s, struct channels_subscription *sub, bool s
     session_subscribe(s, &q);
 }
 
-static struct channels_items items_of(const struct buf *bytes, const struct buf *ends)
-{
-    return (struct channels_items){.bytes = buf_bytes(bytes),
-                                   .ends = (const uint32_t *)(const void *)ends->data,
-                                   .count = ends->len / sizeof(uint32_t)};
-}
-
 void channels_map_live(struct session *s, struct channels_subscription *sub, const struct subscription *live,
                        const struct hub_subscribe *h)
 {
@@ -106,7 +99,7 @@ void channels_map_live(struct session *s, struct channels_subscription *sub, con
         .recovered = sub->recover,
         .was_recovering = sub->recover,
         .delta = live->deltas,
-        .state = items_of(&m->state, &m->ends),
+        .state = channels_items_view(buf_bytes(&m->state), &m->ends),
         .publish_debounce = (uint32_t)ns->debounce_ms,
     };
     if (h->block)
@@ -125,17 +118,14 @@ static void reply_page(struct session *s, struct channels_subscription *sub, con
     CLEANUP_BUF ends = BUF_INIT;
     struct channels_out out;
 
-    for (uint32_t i = 0; r->block && i < r->block->count; i++)
-        buf_append(&ends, &r->block->marks[i].end, sizeof r->block->marks[i].end);
+    channels_item_ends(r->block, SIZE_MAX, &ends);
     const struct channels_subscribe_result result = {
         .type = CHANNELS_MAP,
         .phase = CHANNELS_PHASE_STATE,
         .cursor = r->more ? buf_bytes(&r->next) : BYTES_NULL,
         .epoch = bytes_of(m->epoch),
         .offset = m->streamed ? (uint64_t)(m->position + m->shift) : 0,
-        .state = {.bytes = r->block ? (struct bytes){r->block->bytes, r->block->len} : BYTES_NULL,
-                  .ends = (const uint32_t *)(const void *)ends.data,
-                  .count = r->block ? r->block->count : 0},
+        .state = channels_items_view(r->block ? (struct bytes){r->block->bytes, r->block->len} : BYTES_NULL, &ends),
     };
     channels_out_begin(s, &out);
     channels_reply_subscribe(&out.bytes, channels_client(s)->style.encoding, sub->id, &result);
@@ -144,8 +134,7 @@ static void reply_page(struct session *s, struct channels_subscription *sub, con
 
 static void keep_state(struct channels_map *m, const struct frame_block *block)
 {
-    for (uint32_t i = 0; block && i < block->count; i++)
-        buf_append(&m->ends, &block->marks[i].end, sizeof block->marks[i].end);
+    channels_item_ends(block, SIZE_MAX, &m->ends);
     if (block)
         buf_append(&m->state, block->bytes, block->len);
 }

@@ -185,20 +185,12 @@ void channels_handle_presence(struct session *s, uint32_t id, struct bytes chann
 
 /* ---- history ---- */
 
-static const uint32_t *ends_of(const struct frame_block *block, struct buf *out)
-{
-    for (uint32_t i = 0; block && i < block->count; i++)
-        buf_append(out, &block->marks[i].end, sizeof block->marks[i].end);
-    return (const uint32_t *)(const void *)out->data;
-}
-
 static void reply_history(struct session *s, uint32_t id, const struct hub_history *h)
 {
     CLEANUP_BUF ends = BUF_INIT;
+    channels_item_ends(h->block, SIZE_MAX, &ends);
     const struct channels_history_result result = {
-        .publications = {.bytes = h->block ? (struct bytes){h->block->bytes, h->block->len} : BYTES_NULL,
-                         .ends = ends_of(h->block, &ends),
-                         .count = h->block ? h->block->count : 0},
+        .publications = channels_items_view(h->block ? (struct bytes){h->block->bytes, h->block->len} : BYTES_NULL, &ends),
         .epoch = bytes_of(h->epoch),
         .offset = (uint64_t)(h->position + h->shift),
     };

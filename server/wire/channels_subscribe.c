@@ -252,17 +252,26 @@ void channels_handle_sub_refresh(struct session *s, uint32_t id, struct bytes ch
 
 #define REPLY_ITEMS_BYTES 65536 /* of recovered publications in the reply; more follow it as pushes */
 
+uint32_t channels_item_ends(const struct frame_block *block, size_t limit_bytes, struct buf *ret_ends)
+{
+    uint32_t n = 0;
+    for (; block && n < block->count && (n == 0 || block->marks[n].end <= limit_bytes); n++)
+        buf_append(ret_ends, &block->marks[n].end, sizeof block->marks[n].end);
+    return n;
+}
+
+struct channels_items channels_items_view(struct bytes items, const struct buf *ends)
+{
+    return (struct channels_items){
+        .bytes = items, .ends = (const uint32_t *)(const void *)ends->data, .count = ends->len / sizeof(uint32_t)};
+}
+
 uint32_t channels_subscription_keep(struct channels_subscription *sub, const struct frame_block *block,
                                     size_t limit_bytes)
 {
-    uint32_t n = 0;
-    while (n < block->count && (n == 0 || block->marks[n].end <= limit_bytes)) {
-        buf_append(&sub->ends, &block->marks[n].end, sizeof block->marks[n].end);
-        n++;
-    }
+    uint32_t n = channels_item_ends(block, limit_bytes, &sub->ends);
     buf_append(&sub->items, block->bytes, n ? block->marks[n - 1].end : 0);
-    sub->result.publications = (struct channels_items){
-        .bytes = buf_bytes(&sub->items), .ends = (const uint32_t *)(const void *)sub->ends.data, .count = n};
+    sub->result.publications = channels_items_view(buf_bytes(&sub->items), &sub->ends);
     return n;
 }
 

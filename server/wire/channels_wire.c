@@ -345,12 +345,7 @@ static void on_reply_ok(struct session *s, struct bytes id)
 static void on_reply_stored(struct session *s, struct bytes id, int32_t partition, int64_t offset, const char *epoch)
 {
     CLEANUP_BUF data = BUF_INIT;
-    buf_append_str(&data, "{");
-    if (partition >= 0)
-        buf_printf(&data, "\"partition\":%d%s", (int)partition, offset >= 0 ? "," : "");
-    if (offset >= 0)
-        buf_printf(&data, "\"offset\":%lld,\"epoch\":\"%s\"", (long long)offset, epoch);
-    buf_append_str(&data, "}");
+    stored_append(&data, partition, offset, epoch);
     reply_rpc(s, id, buf_bytes(&data));
 }
 

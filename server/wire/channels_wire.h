@@ -69,7 +69,6 @@ struct channels_client {
     enum { CHANNELS_NEW, CHANNELS_CONNECTING, CHANNELS_CONNECTED, CHANNELS_ENDED } state;
     uint32_t connect_id;
     bool pong_expected;
-    bool expires;
     uint64_t connect_by_ms, ping_at_ms, pong_by_ms; /* monotonic; 0 none */
     int64_t expire_at_s;                            /* wall clock; 0 never */
     bool undoing;                                   /* an unsubscribe waits for its subscribe to be answered */
@@ -155,6 +154,10 @@ void channels_subscription_refuse(struct session *s, struct channels_subscriptio
                                   const char *detail);
 void channels_subscription_drop(struct session *s, struct channels_subscription *sub);
 void channels_subscription_undo(struct session *s, struct channels_subscription *sub);
+/* Where the items of a block end, as many as go into `limit_bytes` (at least one); returns their number. `block` may be
+ * NULL. */
+uint32_t channels_item_ends(const struct frame_block *block, size_t limit_bytes, struct buf *ret_ends);
+struct channels_items channels_items_view(struct bytes items, const struct buf *ends);
 /* Copies a block's items up to `limit_bytes` (at least one) for the reply. */
 uint32_t channels_subscription_keep(struct channels_subscription *sub, const struct frame_block *block,
                                     size_t limit_bytes);
