@@ -148,6 +148,17 @@ static inline void close_rest(uv_handle_t *handle, void *arg)
         uv_close(handle, NULL);
 }
 
+/* The same with a bridge "b" whose first source has read its one empty partition "log". */
+static inline struct bridge *world_open_on_log(const char *config)
+{
+    world_open(config);
+    struct bridge *b = fake_bridge("b");
+    fake_ready(b);
+    fake_assign(&b->subs[0], 0, 1, "log", 0, 0);
+    fake_caught_up(&b->subs[0]);
+    return b;
+}
+
 /* As the server stops: bridges first, then the handles. */
 static inline void world_close(void)
 {

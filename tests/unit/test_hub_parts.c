@@ -18,12 +18,8 @@ static struct bridge_source_sub *sub;
 static int setup(void **state)
 {
     (void)state;
-    world_open(config);
-    broker = fake_bridge("b");
+    broker = world_open_on_log(config);
     sub = &broker->subs[0];
-    fake_ready(broker);
-    fake_assign(sub, 0, 1, "log", 0, 0);
-    fake_caught_up(sub);
     return 0;
 }
 
