@@ -128,7 +128,7 @@ test('a relay moves MQTT into Kafka, keyed, and clients resume from Kafka', asyn
   }
   const got = await take(a, 20);
   assert.deepEqual(got.map((m) => m.payload.VP.n), [...Array(20).keys()]);
-  assert.ok((await crier.metrics()).value('crier_relay_records_total') >= 24);
+  await until(async () => (await crier.metrics()).value('crier_relay_records_total') >= 24, 'all 24 acknowledged');
   const b = await crier.typed();
   const { epoch } = await b.subscribe('vehicle:0040.00621');
   assert.notEqual(epoch, '', `known now, was "${none}"`);
