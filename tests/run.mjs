@@ -51,11 +51,14 @@ function start(job) {
   });
 }
 
+const firstLines = (text, count) => text.trim().split('\n').slice(0, count).join('\n');
+
 function report(job, results, duration) {
   const count = (result) => results.filter((r) => r.result === result).length;
   const failed = count('failed');
   const parts = [`${count('passed')} passed`, failed && `${failed} failed`, count('skipped') && `${count('skipped')} skipped`];
   console.log(`${failed ? 'FAIL' : 'ok  '} ${`${job.suite}/${job.name}`.padEnd(40)} ${parts.filter(Boolean).join(', ').padEnd(24)} ${seconds(duration)}`);
+  for (const r of results.filter((one) => one.result === 'failed')) console.log(indent(`${r.name}\n${firstLines(r.detail, 6)}`));
 }
 
 async function runJob(job) {

@@ -57,8 +57,9 @@ export class AddressKeeper {
   touch() {
     this.#timer ??= setTimeout(() => {
       this.#timer = null;
-      this.#written = formatView(this.read());
-      history.replaceState(null, '', `${location.pathname}${location.search}${this.#written}`);
+      if (location.hash !== this.#written) return; // somebody's new address, whose event is still to come
+      history.replaceState(null, '', `${location.pathname}${location.search}${formatView(this.read())}`);
+      this.#written = location.hash;
     }, DELAY_MS);
   }
 }
