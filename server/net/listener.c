@@ -10,7 +10,7 @@
 #include "internal.h"
 #include "util/metrics.h"
 
-#define ACCEPT_BATCH 64      /* connections a turn, so that a storm leaves the loop time for others */
+#define ACCEPT_BATCH 8       /* connections a turn: what they then ask for comes at the same pace, so turns stay short */
 #define REFUSED_LINGERING 16 /* refused connections that may stay open until they have read why */
 
 static int split_listen(const char *listen, char host[256], char port[16])

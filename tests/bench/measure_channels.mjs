@@ -65,11 +65,13 @@ async function herd(bench, comes) {
     const published = (await fill.event('result')).sent;
     let storm;
     const result = await load(server, { connections: 100, channel: 'bench:steady', wire: 'channels', warmup: 1, seconds: 8 }, async () => {
+      const publisher = startPublisher(server, { dataSize }, { rate: 500, channel: 'bench:steady' });
+      await sleep(2.5); // past the warm-up; they stay until the window is over, since their leaving is another storm
       if (comes) {
-        storm = startClients(server, { connections: HERD, channel: 'bench:herd', wire: 'channels', source: 20, warmup: 0, seconds: 1,
-          position: { offset: Math.max(1, published - MISSED) } });
+        storm = startClients(server, { connections: HERD, channel: 'bench:herd', wire: 'channels', source: 20, warmup: 0, seconds: 8,
+          yielding: true, position: { offset: Math.max(1, published - MISSED) } });
       }
-      return startPublisher(server, { dataSize }, { rate: 500, channel: 'bench:steady' });
+      return publisher;
     });
     const ready = comes && await storm.event('ready', 60);
     await storm?.exited;

@@ -34,12 +34,12 @@ export function makeWorkspace() {
 export class Program {
   static running = new Set();
 
-  // taskset replaces itself, so the process id is the program's own.
-  constructor(core, file, args, { env = {}, cwd } = {}) {
+  // nice and taskset replace themselves, so the process id is the program's own.
+  constructor(core, file, args, { env = {}, cwd, nice = 0 } = {}) {
     this.name = file.split('/').pop();
     this.lines = [];
     this.waiting = [];
-    this.process = spawn('taskset', ['-c', String(core), file, ...args.map(String)],
+    this.process = spawn('nice', ['-n', String(nice), 'taskset', '-c', String(core), file, ...args.map(String)],
       { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env }, cwd });
     this.pid = this.process.pid;
     Program.running.add(this);

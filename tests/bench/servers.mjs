@@ -69,10 +69,11 @@ const wires = {
   sse: (server, channel) => ['--stream', '--path', `/connection/sse?cf_connect=${encodeURIComponent(commands(subscribeAll(channel, 0)))}`],
 };
 
-export function startClients(server, { connections, channel, warmup, seconds, wire = 'typed', source = 2, ...options }) {
+// `yielding` clients leave their core to those who measure.
+export function startClients(server, { connections, channel, warmup, seconds, wire = 'typed', source = 2, yielding = false, ...options }) {
   return new Program(CLIENT_CORE, benchProgram('bench_load'),
     ['--port', server.port, '--connections', connections, '--warmup', warmup, '--source', source,
-      '--seconds', seconds, '--server-pid', server.pid, ...wires[wire](server, channel, options)]);
+      '--seconds', seconds, '--server-pid', server.pid, ...wires[wire](server, channel, options)], { nice: yielding ? 19 : 0 });
 }
 
 // Connects the clients, then runs `during` (which may return a program to be stopped at the end) while they measure.
