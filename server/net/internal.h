@@ -43,18 +43,11 @@ enum conn_phase {
 };
 
 struct conn {
-    struct net *net;
+    /* What each delivery needs, in one cache line. */
     struct lws *wsi; /* NULL after libwebsockets has closed it */
-    struct conn *todo_next;
-    struct http_conn *http; /* while a request is read or answered */
-    struct ws_conn *ws;     /* after the upgrade, or of a stream */
-    struct buf in;          /* HTTP: unparsed input; WebSocket: the message in progress */
-    uint64_t rx_ms;         /* when the last bytes came */
-    uint64_t deadline_ms;   /* 0 none */
-    uint64_t progress_ms;   /* while blocked: when the peer last took something */
-    int queued;             /* while blocked: bytes in the kernel that the peer has not acknowledged */
-    uint32_t slot;          /* in net->conns */
-    struct net_address address;
+    struct net *net;
+    int fd;
+    int queued; /* while blocked: bytes in the kernel that the peer has not acknowledged */
     uint8_t phase;
     bool ipv4;
     bool admitted;
@@ -67,6 +60,16 @@ struct conn {
     bool greeted; /* first bytes came: the handshake timeout of TLS is off */
     bool idle;    /* HTTP: between two requests */
     bool pinged;
+    uint32_t slot; /* in net->conns */
+
+    struct conn *todo_next;
+    struct http_conn *http; /* while a request is read or answered */
+    struct ws_conn *ws;     /* after the upgrade, or of a stream */
+    struct buf in;          /* HTTP: unparsed input; WebSocket: the message in progress */
+    uint64_t rx_ms;         /* when the last bytes came */
+    uint64_t deadline_ms;   /* 0 none */
+    uint64_t progress_ms;   /* while blocked: when the peer last took something */
+    struct net_address address;
 };
 
 struct net {

@@ -113,6 +113,8 @@ void *ws_user(const struct ws_conn *c);
 struct net *ws_net(const struct ws_conn *c);
 /* True while the kernel does not take more: nothing but ws_close() may be called until ws_ops.writable. */
 bool ws_blocked(const struct ws_conn *c);
+/* For a pass over many connections: has the cache load what a write to this one, which is in the cache itself, needs. */
+void ws_prefetch(const struct ws_conn *c);
 /* Sends bytes that are complete frames already. Returns 0, or -EPIPE when the connection is gone (closed() follows
  * later, never from inside this call). May leave the connection blocked; what was passed is then kept by net. */
 int ws_write(struct ws_conn *c, const void *frames, size_t len);

@@ -14,7 +14,7 @@
 static int unacknowledged(const struct conn *c)
 {
     int bytes = 0;
-    return ioctl(lws_get_socket_fd(c->wsi), SIOCOUTQ, &bytes) < 0 ? -1 : bytes;
+    return ioctl(c->fd, SIOCOUTQ, &bytes) < 0 ? -1 : bytes;
 }
 
 /* While blocked we do not read, so only acknowledgements show that the peer lives. */

@@ -26,6 +26,11 @@ bool ws_blocked(const struct ws_conn *w)
     return w->conn->blocked;
 }
 
+void ws_prefetch(const struct ws_conn *w)
+{
+    __builtin_prefetch(w->conn);
+}
+
 const struct ws_limits *ws_conn_limits(const struct ws_conn *w)
 {
     return w->ops->unlimited ? &w->conn->net->echo_limits : &w->conn->net->limits;

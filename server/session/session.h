@@ -51,26 +51,29 @@ struct deferred_subscribe;
 #define SESSION_DECIDE_MS 300
 
 struct session {
-    uint64_t key;
-    struct loop *loop;
+    /* What each delivery needs, in one cache line. */
     struct ws_conn *conn;
-    const struct wire_ops *wire;
-    void *wire_state;
+    struct outbox_item *outbox_first, *outbox_last; /* not empty only while the socket takes no more */
+    struct viewer *viewers; /* its boxes in views */
+    struct loop *loop;
     enum frame_form form;
+    uint32_t subscription_count;
+    bool closing;
     bool form_known;  /* the client has spoken, or said it in the query */
     bool form_assumed; /* it has been silent for SESSION_DECIDE_MS: binary until it speaks */
-    bool closing;
-    uint32_t subscription_count, subscription_capacity;
+
+    uint64_t key;
+    const struct wire_ops *wire;
+    void *wire_state;
+    uint32_t subscription_capacity;
     uint32_t cancelled; /* subscriptions given up before the hub's answer: they count until it comes */
     struct subscription **subscriptions;
-    struct outbox_item *outbox_first, *outbox_last; /* not empty only while the socket takes no more */
     size_t outbox_bytes;
     char *user;   /* "" anonymous */
     char *claims; /* JSON object; NULL none */
     char *info;   /* raw JSON of the token, shown by presence and beside publications; NULL none */
     char *name;   /* shown by presence beside the user; NULL none */
     char *query;  /* of the request that opened it, raw; NULL none */
-    struct viewer *viewers; /* its boxes in views */
     void **module_data; /* by module; NULL before the first */
     struct deferred_subscribe *deferred;
     struct session *undecided_prev, *undecided_next; /* in the loop's list while something is deferred */

@@ -19,6 +19,11 @@ struct ws_conn {
     int closed; /* code */
 };
 
+void ws_prefetch(const struct ws_conn *c)
+{
+    (void)c;
+}
+
 bool ws_blocked(const struct ws_conn *c)
 {
     return c->blocked;
