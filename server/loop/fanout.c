@@ -67,12 +67,13 @@ static void start_due_passes(struct loop *l, uint64_t now)
     uv_timer_start(&l->gather, on_gathered, l->gather_due_ms - now, 0);
 }
 
-static void flush_one(struct subscription *sub)
+/* `only`: no other channel of the loop has something to send, so that what the session is behind is this. */
+static void flush_one(struct subscription *sub, bool only)
 {
     struct session *s = sub->session;
     if (!session_can_send(s) || s->outbox_first)
         return;
-    if (s->subscription_count == 1 && !s->viewers)
+    if (only || (s->subscription_count == 1 && !s->viewers))
         subscription_flush(sub);
     else
         session_flush(s);
@@ -108,9 +109,11 @@ static bool spent(struct budget *b)
 /* Returns false when the time is up before the pass is through. */
 static bool work_on(struct channel_form *f, struct budget *b)
 {
+    const struct loop *l = f->channel->loop;
+    bool only = !l->passing && !l->dirty && !l->gathering;
     while (f->pass_at < f->count) {
         prefetch(f->subscriptions + f->pass_at, f->count - f->pass_at);
-        flush_one(f->subscriptions[f->pass_at++]);
+        flush_one(f->subscriptions[f->pass_at++], only);
         if (spent(b))
             return false;
     }

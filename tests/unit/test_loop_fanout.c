@@ -86,9 +86,8 @@ static void a_policy_of_one_channel_does_not_cost_frames_of_another(void **state
     say_in("chat:x", 100);
     turns();
     pass_ms(5);
-    s->conn->blocked = other->conn->blocked = false;
-    say_in("re:y", 50);
-    turns();
+    session_unblock(s);
+    session_unblock(other);
     assert_string_equal(heard(s), "<ended re:y 2500> 100 ");
     assert_string_equal(heard(other), "<ended re:y 2500> 100 ");
 }
