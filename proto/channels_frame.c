@@ -122,7 +122,7 @@ static bool unframe(const struct channels_style *style, struct bytes *frame)
     if (style->transport == CHANNELS_SSE)
         return cut(frame, 6, 2);
     if (style->transport == CHANNELS_WEBSOCKET) {
-        if (frame->len < 2 || !cut(frame, frame->data[1] == 126 ? 4 : frame->data[1] == 127 ? 10 : 2, 0))
+        if (frame->len < 2 || !cut(frame, ws_frame_header_size(frame->data), 0))
             return false;
     } else if (style->encoding == CHANNELS_JSON) {
         return cut(frame, 0, 1);

@@ -6,10 +6,11 @@
 
 #include "http1.h"
 
-#define WINDOW_MIN 9
-#define WINDOW_MAX 15
+#define WINDOW_MIN WS_DEFLATE_WINDOW_MIN
+#define WINDOW_MAX WS_DEFLATE_WINDOW_MAX
 #define LEVEL 3
-#define MEM_LEVEL 8
+#define MEM_LEVEL_MAX 8
+#define LOOKAHEAD 262 /* part of a window that zlib does not search */
 #define INFLATE_STEP (16u << 10)
 
 static const unsigned char tail[4] = {0x00, 0x00, 0xff, 0xff}; /* of an empty stored block; left out on the wire (7.2.1) */
@@ -124,14 +125,14 @@ static int read_offer(struct bytes offer, bool *ret_bits_asked)
     return bits;
 }
 
-int ws_deflate_negotiate(struct bytes offers, struct buf *response)
+int ws_deflate_negotiate(struct bytes offers, int least_bits, struct buf *response)
 {
     struct bytes offer;
 
     while (http1_list_next(&offers, &offer)) {
         bool bits_asked = false;
         int bits = read_offer(offer, &bits_asked);
-        if (!bits)
+        if (bits < least_bits)
             continue;
         buf_append_str(response, "permessage-deflate; server_no_context_takeover; client_no_context_takeover");
         if (bits_asked)
@@ -143,12 +144,24 @@ int ws_deflate_negotiate(struct bytes offers, struct buf *response)
 
 /* ---- messages (7.2) ---- */
 
+/* A window that holds the whole message finds all that a larger one would, and there is less to clear before it. */
+static int window_for(size_t len, int bits_max)
+{
+    int bits = WINDOW_MIN;
+    while (bits < bits_max && (size_t)1 << bits < len + LOOKAHEAD)
+        bits++;
+    return bits;
+}
+
 static z_stream *get_deflater(struct ws_deflate *d, int bits)
 {
     z_stream *z = &d->deflater[bits];
+    int mem_level = bits - WINDOW_MIN + 3;
     if (d->deflater_ready[bits])
         return deflateReset(z) == Z_OK ? z : NULL;
-    if (deflateInit2(z, LEVEL, Z_DEFLATED, -bits, MEM_LEVEL, Z_DEFAULT_STRATEGY) != Z_OK)
+    if (mem_level > MEM_LEVEL_MAX)
+        mem_level = MEM_LEVEL_MAX;
+    if (deflateInit2(z, LEVEL, Z_DEFLATED, -bits, mem_level, Z_DEFAULT_STRATEGY) != Z_OK)
         return NULL;
     d->deflater_ready[bits] = true;
     return z;
@@ -156,7 +169,7 @@ static z_stream *get_deflater(struct ws_deflate *d, int bits)
 
 int ws_deflate_message(struct ws_deflate *d, int bits, struct bytes message, struct buf *out)
 {
-    z_stream *z = get_deflater(d, bits);
+    z_stream *z = get_deflater(d, window_for(message.len, bits));
     if (!z || message.len > UINT32_MAX)
         return -ENOSPC;
 

@@ -38,4 +38,10 @@ static inline size_t ws_frame_header(char out[WS_HEADER_MAX], enum ws_opcode opc
     return 10;
 }
 
+/* Size of the header that such a frame begins with. */
+static inline size_t ws_frame_header_size(const char *frame)
+{
+    return frame[1] == 127 ? 10 : frame[1] == 126 ? 4 : 2;
+}
+
 #endif

@@ -35,6 +35,8 @@ struct config_server {
     int64_t backlog;           /* 4096 */
     int64_t drain_ms;          /* 25 s */
     int64_t send_buffer_bytes; /* SO_SNDBUF; 0 leaves it to the kernel */
+    bool compression;          /* permessage-deflate is offered */
+    int64_t compression_min_bytes;
     char *tls_cert, *tls_key;  /* [server.tls] cert, key: PEM files; both or none */
 };
 

@@ -90,6 +90,8 @@ static const struct config_key server_keys[] = {
     NUMBER(INT, backlog, "4096", 1, 65535, "connections waiting for accept; the kernel's somaxconn cuts it"),
     NUMBER(DURATION, drain_ms, "\"25s\"", 0, HOUR, "time over which SIGTERM closes the sessions"),
     NUMBER(SIZE, send_buffer_bytes, "0", 0, GIB, "SO_SNDBUF of each connection; 0: the kernel decides"),
+    FLAG(compression, "false", "WebSocket clients that ask for permessage-deflate get it"),
+    NUMBER(SIZE, compression_min_bytes, "256", 0, MIB, "shorter messages are not compressed: little is gained"),
 };
 
 static const struct config_key tls_keys[] = {

@@ -18,6 +18,7 @@ struct channel *channel_new(struct hub *hub, struct bytes name, const struct con
     c->frame.unnumbered = ns->keyed && ns->map == MAP_EPHEMERAL;
     c->used_ms = clock_mono_ms();
     c->frame.epoch = c->epoch;
+    c->frame.deflate = &hub->deflate;
     c->frame.delta_by_key = delta_by_key(ns);
     c->frame.delta_always = ns->delta_publish;
     epoch_random(c->epoch); /* until its partition is known, nothing before this moment can be resumed */

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "delta.h"
+#include "frame_deflate.h"
 #include "frame_forms.h"
 
 typedef uint8_t append_fn(struct frame_builder *b, struct publication *p);
@@ -49,7 +50,9 @@ void frame_block_unref(struct frame_block *b)
 
 void frame_builder_init(struct frame_builder *b, enum frame_form form, const struct frame_channel *channel)
 {
-    *b = (struct frame_builder){.form = form, .channel = channel};
+    *b = (struct frame_builder){.form = frame_form_plain(form), .channel = channel};
+    if (form & FORM_DEFLATED)
+        b->deflate = channel->deflate;
 }
 
 /* Frames before the first one with a meta have empty ones. */
@@ -71,8 +74,15 @@ static uint32_t add_meta_bytes(struct frame_builder *b, struct bytes text)
     return at;
 }
 
+static size_t last_end(const struct frame_builder *b)
+{
+    return b->count ? ((const struct frame_mark *)(const void *)b->marks.data)[b->count - 1].end : 0;
+}
+
 void frame_builder_mark(struct frame_builder *b, int64_t offset)
 {
+    if (b->deflate)
+        frame_deflate_tail(b->deflate, &b->bytes, last_end(b));
     const struct frame_mark m = {.offset = offset, .end = (uint32_t)b->bytes.len};
     buf_append(&b->marks, &m, sizeof m);
     b->count++;

@@ -41,8 +41,20 @@ enum frame_form {
     FORM_ITEM_PROTOBUF,
     FORM_ITEM_DELTA, /* the first of each key in full, the others against the one before */
     FORM_ITEM_PROTOBUF_DELTA,
-    FORM_COUNT
+    FORM_COUNT,
+    FORM_DEFLATED = 32, /* beside a form of WebSocket frames: the same frames, compressed where that pays */
 };
+
+static inline enum frame_form frame_form_plain(enum frame_form form)
+{
+    return (enum frame_form)(form & ~(unsigned)FORM_DEFLATED);
+}
+
+/* `form` as its frames are for a session that takes compressed ones, or does not. */
+static inline enum frame_form frame_form_deflated(enum frame_form form, bool deflated)
+{
+    return deflated ? (enum frame_form)(form | FORM_DEFLATED) : form;
+}
 
 /* How the channels wire frames a form; false for forms of other wires and for items, which are not framed. */
 bool frame_form_style(enum frame_form form, struct channels_style *ret);
@@ -91,6 +103,8 @@ struct frame_block *frame_block_ref(struct frame_block *b);
 void frame_block_unref(struct frame_block *b); /* accepts NULL */
 
 /* What frames say of their channel. */
+struct frame_deflate;
+
 struct frame_channel {
     struct bytes name;
     uint32_t message_type;
@@ -101,6 +115,7 @@ struct frame_channel {
     bool unnumbered;    /* clients of the channels wire are told no offsets: an ephemeral map */
     bool epoch_is_news; /* the next publication says the epoch on the channels wire */
     const char *epoch;
+    struct frame_deflate *deflate; /* of the thread that makes the frames; NULL: none are compressed */
 };
 
 /* `f` NULL: everything. */
@@ -119,6 +134,7 @@ struct frame_builder {
     struct buf metas; /* empty before the first frame that has something to say */
     struct buf meta_bytes;
     struct buf scratch;
+    struct frame_deflate *deflate; /* where the form is compressed */
     struct delta_chain *chain; /* items: what the next one is a delta against; NULL where there are none */
     struct bytes delta;        /* of the publication at hand; data NULL: in full */
     uint32_t count;

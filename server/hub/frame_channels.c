@@ -53,17 +53,23 @@ static const struct {
     {FORM_CHANNELS_LINES_PROTOBUF, FORM_CHANNELS_LINES_PROTOBUF, FORM_CHANNELS_LINES_PROTOBUF_DELTA},
 };
 
+static const struct channels_form *form_info(enum frame_form form)
+{
+    return &forms[frame_form_plain(form)];
+}
+
 bool frame_form_style(enum frame_form form, struct channels_style *ret)
 {
-    if (forms[form].kind != PUSH)
+    if (form_info(form)->kind != PUSH)
         return false;
-    *ret = forms[form].style;
+    *ret = form_info(form)->style;
     return true;
 }
 
 static size_t way_of(enum frame_form form)
 {
     size_t i = 0;
+    form = frame_form_plain(form);
     while (i < sizeof ways / sizeof *ways && ways[i].plain != form && ways[i].before != form && ways[i].deltas != form)
         i++;
     return i;
@@ -72,26 +78,26 @@ static size_t way_of(enum frame_form form)
 enum frame_form frame_form_before_deltas(enum frame_form form)
 {
     size_t i = way_of(form);
-    return i < sizeof ways / sizeof *ways ? ways[i].before : form;
+    return i < sizeof ways / sizeof *ways ? frame_form_deflated(ways[i].before, form & FORM_DEFLATED) : form;
 }
 
 enum frame_form frame_form_of_deltas(enum frame_form form)
 {
     size_t i = way_of(form);
-    return i < sizeof ways / sizeof *ways ? ways[i].deltas : form;
+    return i < sizeof ways / sizeof *ways ? frame_form_deflated(ways[i].deltas, form & FORM_DEFLATED) : form;
 }
 
 enum frame_form frame_form_items(enum frame_form form)
 {
-    unsigned traits = forms[form].traits;
-    if (forms[form].style.encoding == CHANNELS_PROTOBUF)
+    unsigned traits = form_info(form)->traits;
+    if (form_info(form)->style.encoding == CHANNELS_PROTOBUF)
         return traits & DELTAS ? FORM_ITEM_PROTOBUF_DELTA : FORM_ITEM_PROTOBUF;
     return traits & DELTAS ? FORM_ITEM_DELTA : traits & STRING ? FORM_ITEM_STRING : FORM_ITEM_JSON;
 }
 
 bool frame_form_has_deltas(enum frame_form form)
 {
-    return forms[form].traits & DELTAS;
+    return form_info(form)->traits & DELTAS;
 }
 
 /* A client that began with an empty channel learns its epoch from the first publication. */

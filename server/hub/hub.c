@@ -317,6 +317,7 @@ int hub_init(struct hub *hub, uv_loop_t *loop, const struct config *config, char
     *hub = (struct hub){.loop = loop, .config = config, .started_ms = clock_wall_ms()};
     metrics_thread_init();
     choose_node_id(hub);
+    frame_deflate_init(&hub->deflate, &config->server);
     inbox_init(&hub->inbox, loop, hub);
     uv_prepare_init(loop, &hub->prepare);
     uv_check_init(loop, &hub->check);
@@ -381,6 +382,7 @@ void hub_done(struct hub *hub)
 void hub_free(struct hub *hub)
 {
     publish_table_free(hub->publishes);
+    frame_deflate_done(&hub->deflate);
     free(hub->relays);
     free(hub->sources);
     free(hub->bridges);

@@ -9,6 +9,7 @@
 
 #include "config/config.h"
 #include "hub/channel.h"
+#include "hub/frame_deflate.h"
 #include "util/error.h"
 #include "util/inbox.h"
 
@@ -68,6 +69,7 @@ struct hub {
     char node_id[64];
     int64_t started_ms;
 
+    struct frame_deflate deflate;
     struct channel *channels; /* hash by name */
     struct channel *queued_first, *queued_last;
 

@@ -65,6 +65,7 @@ int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error
     l->index = index;
     uv_loop_init(&l->uv);
     inbox_init(&l->inbox, &l->uv, l);
+    frame_deflate_init(&l->deflate, &engine->config->server);
     l->port.inbox = &l->inbox;
     l->port.on_block = channel_form_on_block;
     l->port.on_epoch = channel_form_on_epoch;
@@ -196,5 +197,6 @@ void loop_done(struct loop *l)
     loop_channels_done(l);
     views_free(l->views);
     buf_done(&l->scratch);
+    frame_deflate_done(&l->deflate);
     uv_loop_close(&l->uv);
 }

@@ -39,6 +39,7 @@ struct loop {
     struct channel_form *gathering; /* wait for the end of their gather_ms */
     struct channel_form *passing;   /* being flushed */
     uint64_t gather_due_ms;         /* of the first of those that gather; 0 none */
+    struct frame_deflate deflate;
     struct buf scratch;            /* gathers frames of several channels for one send */
 
     struct views *views;

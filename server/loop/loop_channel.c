@@ -43,7 +43,7 @@ struct channel_form *channel_form_find(const struct loop_channel *c, enum frame_
 static void init_log(struct channel_form *f)
 {
     frame_log_init(&f->log, (size_t)f->channel->loop->engine->config->limits.frame_log_bytes, -1);
-    f->log.bare = f->form < FORM_PAYLOAD_JSON;
+    f->log.bare = frame_form_plain(f->form) < FORM_PAYLOAD_JSON;
 }
 
 struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form form)

@@ -83,7 +83,8 @@ static void fail(struct subscription *s, enum crier_error error, const char *det
 /* The form that a subscription begins with. */
 static enum frame_form form_of(const struct subscription *s)
 {
-    return s->deltas ? frame_form_before_deltas(s->session->form) : s->session->form;
+    enum frame_form form = session_frames(s->session);
+    return s->deltas ? frame_form_before_deltas(form) : form;
 }
 
 /* Frames that the form could not carry. */
@@ -120,7 +121,7 @@ static void on_subscribed(struct hub_call *call, void *owner)
             r->block = NULL;
         }
         if (live && f->form != form_of(s) && !session->closing)
-            subscription_change_form(s, session->form); /* the client's first message came meanwhile */
+            subscription_change_form(s, session_frames(session)); /* the client's first message came meanwhile */
     }
     hub_subscribe_free(r);
 }
@@ -164,7 +165,10 @@ static struct frame_block *make_items(const struct subscription *s, uint64_t seq
     struct frame_builder items;
     frame_builder_init(&items, frame_form_items(f->form), NULL);
     for (frame_form_style(f->form, &style); seq < f->log.head; seq++) {
-        struct bytes item = channels_item_of_frame(&style, frame_log_between(&f->log, seq, seq + 1));
+        struct bytes frame = frame_log_between(&f->log, seq, seq + 1);
+        if (f->form & FORM_DEFLATED)
+            frame = frame_inflated(&f->channel->loop->deflate, frame);
+        struct bytes item = channels_item_of_frame(&style, frame);
         if (!item.data || !filter_wants_frame(s->filter, &f->log, seq))
             continue; /* a notice, or not wanted */
         buf_append_bytes(&items.bytes, item);

@@ -11,5 +11,5 @@ const struct ws_ops echo_ops = {
     .path = "/ws/echo",
     .message = on_echo_message,
     .unlimited = true,
-    .deflate = true,
+    .deflate = WS_DEFLATE_ALWAYS,
 };

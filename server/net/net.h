@@ -87,6 +87,13 @@ struct ws_verdict {
     void *user;          /* becomes ws_user() of the connection */
 };
 
+/* Where permessage-deflate is negotiated. */
+enum ws_deflate_use {
+    WS_DEFLATE_NEVER,
+    WS_DEFLATE_CONFIGURED, /* with server.compression, and only with the largest window: its frames are for many clients */
+    WS_DEFLATE_ALWAYS,
+};
+
 struct ws_ops {
     const char *path;
     /* Before 101, on a request that is a valid handshake from an allowed origin. */
@@ -106,11 +113,13 @@ struct ws_ops {
      * without either. */
     void (*closed)(struct ws_conn *c, int code);
     bool unlimited; /* no rate limit and 16 MiB messages: the echo endpoint */
-    bool deflate;   /* offer permessage-deflate for this endpoint */
+    enum ws_deflate_use deflate;
 };
 
 void *ws_user(const struct ws_conn *c);
 struct net *ws_net(const struct ws_conn *c);
+/* The client takes compressed frames. */
+bool ws_deflated(const struct ws_conn *c);
 /* True while the kernel does not take more: nothing but ws_close() may be called until ws_ops.writable. */
 bool ws_blocked(const struct ws_conn *c);
 /* For a pass over many connections: has the cache load what a write to this one, which is in the cache itself, needs. */

@@ -21,6 +21,11 @@ struct net *ws_net(const struct ws_conn *w)
     return w->conn->net;
 }
 
+bool ws_deflated(const struct ws_conn *w)
+{
+    return w->deflate_bits != 0;
+}
+
 bool ws_blocked(const struct ws_conn *w)
 {
     return w->conn->blocked;
@@ -286,6 +291,8 @@ static void on_compressed(struct ws_conn *w, bool text, struct bytes wire)
     } else if (r < 0 || (text && !utf8_valid(n->plain.data, n->plain.len))) {
         ws_fail(w, CLOSE_INVALID_DATA, r < 0 ? "cannot be inflated" : "not UTF-8");
     } else {
+        metric_add(M_INFLATE_BYTES_IN, (int64_t)wire.len);
+        metric_add(M_INFLATE_BYTES_OUT, (int64_t)n->plain.len);
         on_message(w, text, buf_bytes(&n->plain));
     }
     trim_buffer(&n->plain);

@@ -130,11 +130,21 @@ static void append_accept(struct buf *out, struct bytes key)
     buf_append_str(out, (const char *)encoded);
 }
 
-static int append_switch(const struct http_request *r, const struct ws_ops *ops, const struct ws_verdict *v, struct buf *out)
+/* Returns the window bits, 0: not negotiated. */
+static int negotiate_deflate(const struct http_request *r, const struct ws_ops *ops, struct buf *ret_chosen)
 {
     CLEANUP_BUF offers = BUF_INIT;
+    bool configured = ops->deflate == WS_DEFLATE_CONFIGURED;
+    if (ops->deflate == WS_DEFLATE_NEVER || (configured && !r->conn->net->config->server.compression))
+        return 0;
+    join_fields(&r->head, "sec-websocket-extensions", &offers);
+    return ws_deflate_negotiate(buf_bytes(&offers), configured ? WS_DEFLATE_WINDOW_MAX : WS_DEFLATE_WINDOW_MIN, ret_chosen);
+}
+
+static int append_switch(const struct http_request *r, const struct ws_ops *ops, const struct ws_verdict *v, struct buf *out)
+{
     CLEANUP_BUF chosen = BUF_INIT;
-    int bits = 0;
+    int bits = negotiate_deflate(r, ops, &chosen);
 
     buf_append_str(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                         "Sec-WebSocket-Accept: ");
@@ -143,9 +153,6 @@ static int append_switch(const struct http_request *r, const struct ws_ops *ops,
         buf_append_str(out, "\r\nSec-WebSocket-Protocol: ");
         buf_append_bytes(out, v->subprotocol);
     }
-    join_fields(&r->head, "sec-websocket-extensions", &offers);
-    if (ops->deflate)
-        bits = ws_deflate_negotiate(buf_bytes(&offers), &chosen);
     if (bits) {
         buf_append_str(out, "\r\nSec-WebSocket-Extensions: ");
         buf_append_bytes(out, buf_bytes(&chosen));

@@ -198,24 +198,26 @@ static void enqueue(struct session *s, struct outbox_item *item)
     s->outbox_last = item;
 }
 
-void session_send(struct session *s, struct bytes frames)
+void session_send(struct session *s, struct bytes frame)
 {
     if (s->closing)
         return;
     metric_add(M_MESSAGES_OUT, 1);
+    if (s->deflated)
+        frame = frame_deflated(&s->loop->deflate, frame);
     if (session_can_send(s) && !s->outbox_first) {
-        session_write(s, frames);
+        session_write(s, frame);
         return;
     }
-    if (s->outbox_bytes + frames.len > (size_t)s->loop->engine->config->limits.outbox_bytes) {
+    if (s->outbox_bytes + frame.len > (size_t)s->loop->engine->config->limits.outbox_bytes) {
         metric_add(M_LIMIT_OUTBOX, 1);
         session_close(s, CLOSE_SLOW, "slow");
         return;
     }
-    struct outbox_item *item = xmalloc(sizeof *item + frames.len);
-    *item = (struct outbox_item){.len = frames.len};
-    memcpy(item->data, frames.data, frames.len);
-    s->outbox_bytes += frames.len;
+    struct outbox_item *item = xmalloc(sizeof *item + frame.len);
+    *item = (struct outbox_item){.len = frame.len};
+    memcpy(item->data, frame.data, frame.len);
+    s->outbox_bytes += frame.len;
     enqueue(s, item);
 }
 
@@ -387,7 +389,7 @@ void session_subscribe(struct session *s, const struct subscribe_request *reques
     }
     struct subscription *sub = xcalloc(1, sizeof *sub);
     sub->session = s;
-    sub->form = channel_form_get(c, s->form);
+    sub->form = channel_form_get(c, session_frames(s));
     add_subscription(s, sub);
     subscription_start(sub, request);
 }
@@ -434,7 +436,7 @@ void session_set_form(struct session *s, enum frame_form form)
     if (s->form != form) {
         s->form = form;
         for (uint32_t i = 0; i < s->subscription_count; i++)
-            subscription_change_form(s->subscriptions[i], form);
+            subscription_change_form(s->subscriptions[i], session_frames(s));
     }
     start_deferred(s);
 }

@@ -61,6 +61,7 @@ struct session {
     bool closing;
     bool form_known;  /* the client has spoken, or said it in the query */
     bool form_assumed; /* it has been silent for SESSION_DECIDE_MS: binary until it speaks */
+    bool deflated;     /* it takes compressed frames */
 
     uint64_t key;
     const struct wire_ops *wire;
@@ -89,9 +90,15 @@ struct session *session_new(struct loop *l, const struct wire_ops *wire, const c
 void session_free(struct session *s);
 struct session *session_find(struct loop *l, uint64_t key);
 
-/* Sends whole frames now or, when the socket takes no more, keeps them within limits.outbox_bytes; beyond that the
- * session is closed with 3008. */
-void session_send(struct session *s, struct bytes frames);
+/* The form in which publications are framed for it; `form` is what it speaks. */
+static inline enum frame_form session_frames(const struct session *s)
+{
+    return frame_form_deflated(s->form, s->deflated);
+}
+
+/* Sends one frame now or, when the socket takes no more, keeps it within limits.outbox_bytes; beyond that the session is
+ * closed with 3008. Compressed where the client takes that and it pays. */
+void session_send(struct session *s, struct bytes frame);
 /* The same for a block, which is shared, not copied; takes the reference. It does not count against the bound: there is
  * at most one a subscription, whose end drops what is unsent of it. */
 void session_send_block(struct session *s, struct frame_block *block, const struct subscription *owner);

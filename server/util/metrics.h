@@ -20,6 +20,11 @@
     X(M_MESSAGES_OUT, "crier_messages_out_total", "counter", "Replies, acknowledgements and direct messages sent.")    \
     X(M_BYTES_IN, "crier_bytes_in_total", "counter", "Bytes received.")                                                \
     X(M_BYTES_OUT, "crier_bytes_out_total", "counter", "Bytes sent.")                                                  \
+    X(M_COMPRESSIONS, "crier_compressions_total", "counter", "Messages compressed, each once for all that it goes to.")  \
+    X(M_COMPRESS_BYTES_IN, "crier_compress_bytes_in_total", "counter", "Bytes of these before compression.")           \
+    X(M_COMPRESS_BYTES_OUT, "crier_compress_bytes_out_total", "counter", "Bytes of these as they are sent, each once.") \
+    X(M_INFLATE_BYTES_IN, "crier_inflate_bytes_in_total", "counter", "Bytes of compressed messages of sessions.")      \
+    X(M_INFLATE_BYTES_OUT, "crier_inflate_bytes_out_total", "counter", "Bytes of these, inflated.")                    \
     X(M_DELIVERIES, "crier_deliveries_total", "counter", "Publications delivered to sessions.")                        \
     X(M_SENDS, "crier_sends_total", "counter", "Socket writes that carried publications.")                             \
     X(M_CLIENTS_BEHIND, "crier_clients_behind", "gauge", "Connections whose socket takes no more at the moment.")    \

@@ -101,4 +101,5 @@ const struct ws_ops channels_uni_ws_ops = {
     .writable = on_writable,
     .farewell = channels_farewell,
     .closed = on_closed,
+    .deflate = WS_DEFLATE_CONFIGURED,
 };

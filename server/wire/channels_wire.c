@@ -77,6 +77,7 @@ void channels_opened(struct session *s)
 {
     struct channels_client *c = channels_client(s);
     log_debug("session opened", LOG_STR("session", s->id), LOG_STR("address", c->remote_address));
+    s->deflated = ws_deflated(s->conn);
     c->connect_by_ms = clock_mono_ms() + (uint64_t)s->loop->engine->config->limits.connect_ms;
     channels_schedule(s);
 }
@@ -283,6 +284,7 @@ const struct ws_ops channels_ws_ops = {
     .limited = channels_limited,
     .writable = on_writable,
     .closed = on_closed,
+    .deflate = WS_DEFLATE_CONFIGURED,
 };
 
 /* ---- what modules and the server send ---- */

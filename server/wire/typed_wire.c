@@ -182,6 +182,7 @@ static void on_open(struct ws_conn *c)
 {
     struct session *s = ws_user(c);
     s->conn = c;
+    s->deflated = ws_deflated(c);
     log_debug("session opened", LOG_STR("session", s->id), LOG_STR("user", s->user));
     hooks_open(s);
 }
@@ -299,6 +300,7 @@ const struct ws_ops typed_ws_ops = {
     .limited = on_limited,
     .writable = on_writable,
     .closed = on_closed,
+    .deflate = WS_DEFLATE_CONFIGURED,
 };
 
 /* ---- news from the engine ---- */

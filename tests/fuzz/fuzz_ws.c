@@ -89,7 +89,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input = (struct bytes){(const char *)data + 2, size - 2};
     if (ws_close_parse(input, &code, &reason) == 0)
         require(code == 1005 || (ws_close_code_valid(code) && reason.len == input.len - 2));
-    int bits = ws_deflate_negotiate(input, &answer);
+    int bits = ws_deflate_negotiate(input, 9, &answer);
     require(bits == 0 ? answer.len == 0 : bits >= 9 && bits <= 15 && answer.len > 0);
     deflate_there_and_back(input);
     return 0;

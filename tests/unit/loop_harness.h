@@ -119,6 +119,7 @@ static inline int setup(void **state)
     loop->index = hub_add_loop(&world.hub, &loop->port);
     uv_loop_init(&loop->uv);
     inbox_init(&loop->inbox, &loop->uv, loop);
+    frame_deflate_init(&loop->deflate, &world.config->server);
     uv_timer_init(&loop->uv, &loop->gather);
     uv_idle_init(&loop->uv, &loop->more);
     uv_timer_start(&loop->gather, on_timer, 0, 0);
@@ -176,6 +177,7 @@ static inline int teardown(void **state)
     loop_channels_done(loop);
     assert_int_equal(uv_loop_close(&loop->uv), 0);
     buf_done(&loop->scratch);
+    frame_deflate_done(&loop->deflate);
     free(loop);
     free(engine);
     return 0;

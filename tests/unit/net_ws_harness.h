@@ -71,18 +71,21 @@ static const struct ws_ops plain = {
     .writable = on_writable,
     .closed = on_closed,
 };
-static struct ws_ops deflating;
-static const struct ws_ops *const endpoints[] = {&plain, &deflating};
+static struct ws_ops deflating, configured;
+static const struct ws_ops *const endpoints[] = {&plain, &deflating, &configured};
 
 static inline void start(struct server *s)
 {
     deflating = plain;
     deflating.path = "/deflate";
-    deflating.deflate = true;
+    deflating.deflate = WS_DEFLATE_ALWAYS;
+    configured = plain;
+    configured.path = "/configured";
+    configured.deflate = WS_DEFLATE_CONFIGURED;
     opened = closed_count = last_code = limited_count = writable_count = 0;
     upgrade_status = 0;
     s->options.endpoints = endpoints;
-    s->options.endpoint_count = 2;
+    s->options.endpoint_count = 3;
     server_start(s);
 }
 

@@ -20,6 +20,40 @@ static void test_handshake(void **state)
     stop(&s);
 }
 
+static void expect_extension(struct server *s, const char *path, const char *offer, const char *expected)
+{
+    char request[400];
+    RESPONSE r = {0};
+    int fd = dial(s);
+    snprintf(request, sizeof request, WS_REQUEST("%s", "Sec-WebSocket-Extensions: permessage-deflate%s\r\n"), path, offer);
+    put_text(fd, request);
+    read_response(fd, &r, true);
+    assert_int_equal(r.status, 101);
+    const char *got = header(&r, "Sec-WebSocket-Extensions");
+    assert_string_equal(got ? got : "none", expected);
+    close(fd);
+}
+
+#define TAKEN "permessage-deflate; server_no_context_takeover; client_no_context_takeover"
+
+/* What many clients share is compressed with the largest window, so who wants a smaller one gets plain frames. */
+static void test_compression_where_it_is_configured(void **state)
+{
+    (void)state;
+    for (int on = 0; on <= 1; on++) {
+        struct server s;
+        server_init(&s);
+        s.config.server.compression = on;
+        start(&s);
+        expect_extension(&s, "/ws", "", "none");
+        expect_extension(&s, "/deflate", "; server_max_window_bits=10", TAKEN "; server_max_window_bits=10");
+        expect_extension(&s, "/configured", "", on ? TAKEN : "none");
+        expect_extension(&s, "/configured", "; client_max_window_bits", on ? TAKEN : "none");
+        expect_extension(&s, "/configured", "; server_max_window_bits=10", "none");
+        stop(&s);
+    }
+}
+
 #define REQUEST(line, host, upgrade, connection, version, key)                                                         \
     line "\r\n" host upgrade connection version key "\r\n"
 #define LINE "GET /ws HTTP/1.1"
@@ -133,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshake),
+        cmocka_unit_test(test_compression_where_it_is_configured),
         cmocka_unit_test(test_handshakes_and_refusals),
         cmocka_unit_test(test_subprotocol_is_one_of_those_offered),
         cmocka_unit_test(test_handshake_bucket),

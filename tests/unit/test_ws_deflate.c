@@ -46,10 +46,21 @@ static void test_negotiation(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof offers / sizeof *offers; i++) {
         CLEANUP_BUF out = BUF_INIT;
-        int bits = ws_deflate_negotiate(bytes_of(offers[i].offers), &out);
+        int bits = ws_deflate_negotiate(bytes_of(offers[i].offers), 9, &out);
         if (bits != offers[i].bits || !bytes_eq_str(buf_bytes(&out), offers[i].answer))
             fail_msg("%s: %d %.*s", offers[i].offers, bits, (int)out.len, out.data ? out.data : "");
     }
+}
+
+static void test_an_offer_with_too_small_a_window_is_passed_over(void **state)
+{
+    (void)state;
+    CLEANUP_BUF out = BUF_INIT;
+    assert_int_equal(ws_deflate_negotiate(bytes_of("permessage-deflate; server_max_window_bits=14"), 15, &out), 0);
+    assert_int_equal(out.len, 0);
+    assert_int_equal(ws_deflate_negotiate(bytes_of("permessage-deflate; server_max_window_bits=10, "
+                                                   "permessage-deflate; server_max_window_bits=15"), 15, &out), 15);
+    assert_true(bytes_eq_str(buf_bytes(&out), BASE "; server_max_window_bits=15"));
 }
 
 static void fill(struct buf *b, size_t len, unsigned variety)
@@ -182,6 +193,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_negotiation),
+        cmocka_unit_test(test_an_offer_with_too_small_a_window_is_passed_over),
         cmocka_unit_test(test_there_and_back_in_every_window),
         cmocka_unit_test(test_small_window_is_kept),
         cmocka_unit_test(test_what_does_not_get_shorter_is_left_alone),
