@@ -133,6 +133,7 @@ struct config_namespace {
     char *pattern;                /* of the rest of a channel's name, the whole of it; "" any */
     regex_t *pattern_compiled;    /* NULL any */
     char *user_channels;          /* what follows it in the rest names the users that may subscribe; "" off */
+    bool personal;                /* sessions of a user are subscribed to NAME:#USER by themselves */
     char *token_channels;         /* a channel's name that begins so needs a channel token; "" off */
     enum map_mode map;            /* keyed only */
     bool map_publish, map_remove; /* clients may change the keys */

@@ -78,6 +78,9 @@ static void check_rights(const struct namespace_check *k)
     if (n->push_join_leave && !n->join_leave)
         config_fault(k->loader, place(k, "push_join_leave"),
                      "nobody is told without join_leave, allowed: only with join_leave = true");
+    if (n->personal && !n->user_channels[0])
+        config_fault(k->loader, place(k, "personal"),
+                     "users have no channels of their own, allowed: only with a sign in user_channels");
     if (n->publish_subscribed && !n->publish && !n->map_publish && !n->map_remove)
         config_fault(k->loader, place(k, "publish_subscribed"),
                      "limits who may publish, but nobody may, allowed: only with publish, map_publish or map_remove");

@@ -243,6 +243,8 @@ static const struct config_key namespace_keys[] = {
     TEXT(pattern, "\"\"", "regular expression (POSIX, extended) for the whole name after the colon; empty: any name"),
     TEXT(user_channels, "\"#\"",
          "users after this sign in a name, and no others, may subscribe: dialog#ann,ben; empty: no such sign"),
+    FLAG(personal, "false",
+         "channels wire: sessions of a user are subscribed to the channel of that user when they connect: NAME:#ann"),
     TEXT(token_channels, "\"$\"",
          "a name that begins with this sign needs a token for the channel: $chat:lobby; empty: no such sign"),
     CHOICE(map, map_names, "\"auto\"", "keyed: kind of map; auto: recoverable with key_ttl, else persistent"),

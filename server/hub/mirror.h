@@ -10,7 +10,7 @@
 /* The hub is to hear who subscribes. */
 static inline bool namespace_keeps_presence(const struct config_namespace *ns)
 {
-    return ns->presence || *ns->presence_clients || *ns->presence_users;
+    return ns->presence || ns->join_leave || *ns->presence_clients || *ns->presence_users;
 }
 
 /* A client's key has its ClientInfo and no data; a user's key has neither, and "" is no user. */

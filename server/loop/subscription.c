@@ -207,6 +207,14 @@ static bool can_start_here(const struct subscription *s, const struct subscribe_
     return q->epoch || !(q->history || ns->keyed);
 }
 
+/* The namespace promises as many publications as its history has, or all that the broker keeps: what the log happens to
+ * have beyond that would be recovered now and not later. */
+static bool is_kept(const struct channel_form *f, uint64_t seq)
+{
+    const struct loop_channel *c = f->channel;
+    return c->by_broker || f->log.head - seq <= (uint64_t)c->ns->history;
+}
+
 /* False when the log does not reach the position, or the namespace wants the hub to decide. */
 static bool find_position(const struct channel_form *f, const struct subscribe_request *q, int64_t offset,
                           uint64_t *ret_seq)
@@ -214,7 +222,7 @@ static bool find_position(const struct channel_form *f, const struct subscribe_r
     const struct loop_channel *c = f->channel;
     const char *epoch = q->shifted && !*q->epoch ? c->epoch : q->epoch;
     return channel_form_seek(f, epoch, offset, ret_seq) && *ret_seq >= f->refused_to &&
-           (offset == f->position || (c->ns->history != 0 && !c->ns->keyed)) &&
+           (offset == f->position || (c->ns->history != 0 && !c->ns->keyed && is_kept(f, *ret_seq))) &&
            f->log.head - *ret_seq <= (uint64_t)c->loop->engine->config->limits.recover;
 }
 

@@ -144,16 +144,38 @@ static bool authenticate(struct session *s, uint32_t id, struct bytes token, str
     return r == 0;
 }
 
+static const struct channels_subscribe *asked_for(const struct channels_connect *request, struct bytes channel)
+{
+    for (size_t i = 0; i < request->sub_count; i++)
+        if (bytes_eq(request->subs[i].channel, channel))
+            return &request->subs[i];
+    return NULL;
+}
+
 /* Channels that the token names, at the client's position where it has one. */
 static void subscribe_token_channels(struct session *s, const struct channels_connect *request,
                                      const struct auth_claims *claims)
 {
     for (size_t i = 0; i < claims->subscription_count && !s->closing; i++) {
-        const struct channels_subscribe *asked = NULL;
-        for (size_t k = 0; k < request->sub_count; k++)
-            if (bytes_eq(request->subs[k].channel, claims->subscriptions[i].channel))
-                asked = &request->subs[k];
-        channels_subscribe_server_side(s, claims->subscriptions[i].channel, asked, &claims->subscriptions[i]);
+        const struct auth_subscription *by = &claims->subscriptions[i];
+        channels_subscribe_server_side(s, by->channel, asked_for(request, by->channel), by);
+    }
+}
+
+/* A comma separates users: a user whose name has one would share the channel with others. */
+static void subscribe_personal_channels(struct session *s, const struct channels_connect *request)
+{
+    const struct config *config = s->loop->engine->config;
+    for (size_t i = 0; i < config->namespace_count && *s->user && !strchr(s->user, ',') && !s->closing; i++) {
+        const struct config_namespace *ns = &config->namespaces[i];
+        bool named = strcmp(ns->name, "default") != 0;
+        CLEANUP_BUF name = BUF_INIT;
+        if (!ns->personal)
+            continue;
+        buf_printf(&name, "%s%s%s%s", named ? ns->name : "", named ? ":" : "", ns->user_channels, s->user);
+        struct bytes channel = buf_bytes(&name);
+        if (config_namespace_of(config, channel) == ns && channel_name_valid(config, channel))
+            channels_subscribe_server_side(s, channel, asked_for(request, channel), NULL);
     }
 }
 
@@ -238,6 +260,7 @@ void channels_handle_connect(struct session *s, uint32_t id, const struct channe
     log_debug("client", LOG_STR("session", s->id), LOG_STR("user", s->user), LOG_BYTES("name", request->name));
     c->connect_waits = 1;
     subscribe_token_channels(s, request, &claims);
+    subscribe_personal_channels(s, request);
     if (c->style.uni)
         subscribe_asked_channels(s, request);
     auth_claims_done(&claims);
