@@ -32,7 +32,7 @@ static int decode_binary(struct bytes message, struct typed_message *ret, const 
 
 /* Raw values of the members that we know; data NULL: absent. */
 struct members {
-    struct bytes type, id, payload;
+    struct bytes type, id, payload, body;
 };
 
 static struct bytes *find_slot(struct members *m, struct bytes raw_name)
@@ -41,6 +41,8 @@ static struct bytes *find_slot(struct members *m, struct bytes raw_name)
         return &m->type;
     if (json_name_is(raw_name, "payload"))
         return &m->payload;
+    if (json_name_is(raw_name, "body"))
+        return &m->body;
     return json_name_is(raw_name, "id") ? &m->id : NULL;
 }
 
@@ -52,7 +54,7 @@ static int read_members(struct json_cursor *c, struct members *m)
     int r = json_enter_object(c);
     while (r == 0 && (r = json_next_member(c, &member)) == 0) {
         struct bytes *slot = find_slot(m, member.name);
-        if (slot && slot->data) {
+        if (slot && slot->data && slot != &m->body) {
             c->reason = "type, id or payload is there twice";
             return -EBADMSG;
         }
@@ -121,6 +123,10 @@ static int decode_text(struct bytes message, unsigned depth_limit, struct buf *s
         err = read_type(members.type, &m.type, ret_reason);
     if (err == 0)
         err = read_id(members.id, depth_limit, &m.id, ret_reason);
+    if (err == 0 && !members.payload.data && members.body.data && members.body.data[0] == '"') {
+        members.payload = members.body;
+        m.form = TYPED_FORM_TEXT_BODY;
+    }
     if (err == 0)
         err = read_payload(members.payload, depth_limit, scratch, &m, ret_reason);
     if (err == 0)
@@ -144,7 +150,7 @@ static void encode_binary(struct buf *out, uint32_t type, struct bytes payload)
 
 static void encode_payload(struct buf *out, enum typed_form form, struct bytes payload)
 {
-    if (form == TYPED_FORM_TEXT_STRING)
+    if (form != TYPED_FORM_TEXT_OBJECT)
         json_append_text(out, payload);
     else if (!payload.data)
         buf_append_str(out, "null");
@@ -178,7 +184,7 @@ void typed_encode(struct buf *out, enum typed_form form, const struct typed_enve
         buf_append_str(out, ",\"key\":");
         json_append_text(out, e->key);
     }
-    buf_append_str(out, ",\"payload\":");
+    buf_append_str(out, form == TYPED_FORM_TEXT_BODY ? ",\"body\":" : ",\"payload\":");
     encode_payload(out, form, payload);
     buf_append_str(out, "}");
 }

@@ -7,6 +7,7 @@
  * Text: a JSON object. `payload` is a string that holds the codec output, or, for clients that send it so, an object.
  *     valid:   {"type":1,"payload":"{\"message\":\"hi\"}"}
  *     valid:   {"type":1,"id":"7","payload":{"message":"hi"}}
+ *     valid:   {"type":1,"body":"{\"message\":\"hi\"}"}     as kratos-transport called it up to 1.2; is answered likewise
  *     invalid: {"payload":"x"}   {"type":-1}   {"type":4294967296}   [1]
  * Unknown members are ignored. Pure functions, no I/O, any thread. */
 #ifndef CRIER_PROTO_TYPED_H
@@ -36,6 +37,7 @@ enum typed_form {
     TYPED_FORM_BINARY,
     TYPED_FORM_TEXT_STRING, /* text, payload as a string */
     TYPED_FORM_TEXT_OBJECT, /* text, payload as a JSON value */
+    TYPED_FORM_TEXT_BODY,   /* text, payload as a string, whose member is called `body` */
 };
 
 struct typed_message {
@@ -48,7 +50,7 @@ struct typed_message {
 /* Decodes one message. `scratch` receives what has to be unescaped; the views point into it or into `message`.
  * Returns 0, or -EBADMSG with a reason for the client in `*ret_reason`, -E2BIG when JSON is nested deeper than
  * `depth_limit` (the message itself is the first level). A text form with a payload that is any other value than a
- * string is TEXT_OBJECT, with a string or none TEXT_STRING. `scratch` is emptied first; `*ret` is untouched on failure.
+ * string is TEXT_OBJECT, with a string or none TEXT_STRING, with a string in `body` and no `payload` TEXT_BODY. `scratch` is emptied first; `*ret` is untouched on failure.
  * An id is a string or a number of at most 128 bytes. */
 CRIER_API int typed_decode(bool text, struct bytes message, unsigned depth_limit, struct buf *scratch,
                            struct typed_message *ret, const char **ret_reason);

@@ -16,6 +16,7 @@ enum frame_form {
     FORM_TYPED_BINARY,   /* payload as it is */
     FORM_TYPED_PROTOBUF, /* binary, payload transcoded by the schema of its message type */
     FORM_TYPED_STRING,   /* text, payload as a string */
+    FORM_TYPED_BODY,     /* the same, for clients whose word for it is `body` */
     FORM_TYPED_OBJECT,   /* text, payload as a JSON value */
     FORM_POLL,           /* `{"offset":..,"data":..},` for GET /channels/... */
     FORM_PAYLOAD_JSON,     /* the payload alone, for those who put envelopes around it later */

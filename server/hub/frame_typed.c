@@ -7,6 +7,8 @@ static enum typed_form typed_form_of(enum frame_form form)
     switch (form) {
     case FORM_TYPED_STRING:
         return TYPED_FORM_TEXT_STRING;
+    case FORM_TYPED_BODY:
+        return TYPED_FORM_TEXT_BODY;
     case FORM_TYPED_OBJECT:
         return TYPED_FORM_TEXT_OBJECT;
     default:
@@ -16,7 +18,7 @@ static enum typed_form typed_form_of(enum frame_form form)
 
 static enum ws_opcode opcode_of(enum frame_form form)
 {
-    return form == FORM_TYPED_STRING || form == FORM_TYPED_OBJECT ? WS_TEXT : WS_BINARY;
+    return typed_form_of(form) != TYPED_FORM_BINARY ? WS_TEXT : WS_BINARY;
 }
 
 /* Encodes behind room for the longest header, then closes the gap. */

@@ -99,16 +99,17 @@ static enum crier_error choose_form(struct http_request *r, struct session *s)
     static const struct {
         const char *name;
         enum frame_form form;
-    } formats[] = {{"binary", FORM_TYPED_BINARY}, {"text", FORM_TYPED_STRING}, {"object", FORM_TYPED_OBJECT}};
+    } formats[] = {{"binary", FORM_TYPED_BINARY}, {"text", FORM_TYPED_STRING}, {"body", FORM_TYPED_BODY},
+                 {"object", FORM_TYPED_OBJECT}};
     CLEANUP_BUF format = BUF_INIT;
     CLEANUP_BUF codec = BUF_INIT;
 
     s->form = FORM_TYPED_BINARY;
     if (http_query_get(r, "format", &format) == 0) {
         size_t i = 0;
-        while (i < 3 && !bytes_eq_str(buf_bytes(&format), formats[i].name))
+        while (i < sizeof formats / sizeof *formats && !bytes_eq_str(buf_bytes(&format), formats[i].name))
             i++;
-        if (i == 3)
+        if (i == sizeof formats / sizeof *formats)
             return CRIER_ERR_BAD_REQUEST;
         s->form = formats[i].form;
         s->form_known = true;
@@ -191,7 +192,8 @@ static enum frame_form form_of(const struct session *s, enum typed_form form)
 {
     if (form == TYPED_FORM_BINARY)
         return s->form == FORM_TYPED_PROTOBUF ? FORM_TYPED_PROTOBUF : FORM_TYPED_BINARY;
-    return form == TYPED_FORM_TEXT_STRING ? FORM_TYPED_STRING : FORM_TYPED_OBJECT;
+    return form == TYPED_FORM_TEXT_STRING ? FORM_TYPED_STRING
+         : form == TYPED_FORM_TEXT_BODY ? FORM_TYPED_BODY : FORM_TYPED_OBJECT;
 }
 
 /* Payload in the handler's codec, whatever the session speaks. */

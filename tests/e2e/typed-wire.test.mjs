@@ -171,3 +171,22 @@ test('a session that only listens chooses its form by ?format', async (t) => {
   client.send(TYPE.ping, {});
   assert.equal((await client.next()).form, 'binary');
 });
+
+test('a client whose word for the payload is body is answered in it, as older Go clients need', async (t) => {
+  const server = await startCrier({ t });
+  const older = await server.typed({ form: 'string' });
+  const body = (type, payload, id) => older.ws.send(JSON.stringify({ type, id, body: JSON.stringify(payload) }));
+  body(TYPE.subscribe, { channel: 'news' }, '1');
+  const answer = JSON.parse((await older.next((m) => m.id === '1')).raw);
+  assert.deepEqual([answer.payload, JSON.parse(answer.body).channel], [undefined, 'news']);
+  const listener = await server.typed({ path: '/ws?format=body' });
+  listener.ws.send(JSON.stringify({ type: TYPE.subscribe, payload: { channel: 'news' } })); // taken all the same
+  await listener.next((m) => m.type === TYPE.subscribed);
+  body(TYPE.publish, { channel: 'news', data: { a: 'b' } });
+  for (const client of [older, listener]) {
+    const { channel, body: text, payload } = JSON.parse((await client.next((m) => m.type === 1)).raw);
+    assert.deepEqual([channel, text, payload], ['news', '{"a":"b"}', undefined]);
+  }
+  older.ws.send('{"type":4294967284,"id":"p","body":"not this","payload":"{}"}');
+  assert.deepEqual(JSON.parse(JSON.parse((await older.next((m) => m.id === 'p')).raw).body), { ok: {} });
+});

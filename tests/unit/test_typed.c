@@ -86,14 +86,15 @@ static void golden_read(const char *file, struct golden *g)
 
 static const char *form_name(enum typed_form form)
 {
-    static const char *const names[] = {"binary", "text-string", "text-object"};
+    static const char *const names[] = {"binary", "text-string", "text-object", "text-body"};
     return names[form];
 }
 
 static enum frame_form form_of(const char *name)
 {
     return strcmp(name, "binary") == 0 ? FORM_TYPED_BINARY
-         : strcmp(name, "text-string") == 0 ? FORM_TYPED_STRING : FORM_TYPED_OBJECT;
+         : strcmp(name, "text-string") == 0 ? FORM_TYPED_STRING
+         : strcmp(name, "text-body") == 0 ? FORM_TYPED_BODY : FORM_TYPED_OBJECT;
 }
 
 static void assert_bytes(const struct golden *g, struct bytes got, struct bytes expected)
