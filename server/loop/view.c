@@ -9,6 +9,8 @@
 #include "util/clock.h"
 #include "util/metrics.h"
 
+#define UNSENT_BYTES (16 * 1024) /* of a slow viewer, in the kernel: seconds of a large box */
+
 /* ---- the channel ---- */
 
 void view_on_block(struct view *v, struct frame_block *block)
@@ -133,6 +135,7 @@ static struct viewer *add_viewer(struct session *s, struct view *v)
     *w = (struct viewer){.session = s, .view = v, .index = v->count, .stale = true};
     v->viewers[v->count++] = w;
     LL_PREPEND(s->viewers, w);
+    ws_limit_unsent(s->conn, UNSENT_BYTES);
     metric_add(M_VIEWERS, 1);
     return w;
 }

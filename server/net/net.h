@@ -124,6 +124,9 @@ bool ws_deflated(const struct ws_conn *c);
 bool ws_blocked(const struct ws_conn *c);
 /* For a pass over many connections: has the cache load what a write to this one, which is in the cache itself, needs. */
 void ws_prefetch(const struct ws_conn *c);
+/* For what is of the moment: once so many bytes wait in the kernel for the network, the connection is blocked. Otherwise
+ * the kernel would take megabytes for a peer that is slow, who would see them minutes later. */
+void ws_limit_unsent(struct ws_conn *c, int bytes);
 /* Sends bytes that are complete frames already. Returns 0, or -EPIPE when the connection is gone (closed() follows
  * later, never from inside this call). May leave the connection blocked; what was passed is then kept by net. */
 int ws_write(struct ws_conn *c, const void *frames, size_t len);

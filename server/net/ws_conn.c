@@ -1,7 +1,9 @@
 /* An open WebSocket connection: messages, control frames, rate limit, sending, the closing handshake; and what a stream
  * has in common with it. */
 #include <errno.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 
 #include "internal.h"
 #include "util/error.h"
@@ -34,6 +36,12 @@ bool ws_blocked(const struct ws_conn *w)
 void ws_prefetch(const struct ws_conn *w)
 {
     __builtin_prefetch(w->conn);
+}
+
+void ws_limit_unsent(struct ws_conn *w, int bytes)
+{
+    if (w->conn && !w->conn->doomed)
+        setsockopt(w->conn->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &bytes, sizeof bytes);
 }
 
 const struct ws_limits *ws_conn_limits(const struct ws_conn *w)

@@ -116,6 +116,29 @@ test('a viewer that does not read costs no memory, and gets everything anew when
   assert.equal(await compareAtRest(server, [reader, ...slow]), 1000);
 });
 
+test('a slow viewer is not told what is long over, whatever the kernel would take for it', { skip: missing }, async (t) => {
+  const broker = await startMosquitto();
+  t.after(() => broker.stop());
+  const server = await startCrier({ t, config: config(broker, { gather_ms: 20 }) });
+  await server.waitUntilReady();
+  const end = simulate(t, broker, 1000, 10);
+  const slow = await MapClient.open(server);
+  slow.look({ west: 20, south: 59, east: 30, north: 62 });
+  slow.pause(); // before it has shown how fast it can be, so that its own side takes little
+  await sleep(6000 * slowness);
+  let bytes = 0;
+  const old = slow.typed.onMessage, resets = slow.resets;
+  slow.typed.onMessage = (message) => {
+    if (slow.resets === resets || slow.resets === resets + 1) bytes += message.raw.length;
+    return old(message);
+  };
+  slow.resume();
+  await until(() => slow.resets >= resets + 2, 'everything anew', 20000);
+  assert.ok(bytes < 600e3, `${bytes} bytes of the past`);
+  await end();
+  assert.equal(await compareAtRest(server, [slow]), 1000);
+});
+
 test('with interval_ms a vehicle comes at most so often, in its newest place', { skip: missing }, async (t) => {
   const broker = await startMosquitto();
   t.after(() => broker.stop());

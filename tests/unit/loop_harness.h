@@ -24,6 +24,11 @@ void ws_prefetch(const struct ws_conn *c)
     (void)c;
 }
 
+void ws_limit_unsent(struct ws_conn *c, int bytes)
+{
+    (void)c, (void)bytes;
+}
+
 bool ws_blocked(const struct ws_conn *c)
 {
     return c->blocked;
