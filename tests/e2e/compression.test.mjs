@@ -281,6 +281,22 @@ test('the form that the first message decides is a compressed one, too', async (
   }
 });
 
+test('a session that was taken for a binary one and then speaks text goes on compressed', async (t) => {
+  const server = await start(t);
+  const ws = await rawClient(server, { path: `/ws?token=${server.token({ sub: 'ann' })}` });
+  await server.api('subscribe', { user: 'ann', channel: 'news' });
+  const binary = await ws.hear(); // that it is subscribed: it was silent for long enough
+  assert.equal(binary.opcode, OPCODE.binary);
+  await server.api('publish', { channel: 'news', data: text(1) });
+  const first = await ws.hear();
+  assert.deepEqual([first.opcode, first.rsv], [OPCODE.binary, RSV1]);
+  ws.say({ type: TYPE.ping, payload: {} });
+  assert.equal((await ws.hear()).json.type, TYPE.ok);
+  await server.api('publish', { channel: 'news', data: text(2) });
+  const second = await ws.hear();
+  assert.deepEqual([second.opcode, second.rsv, second.json.payload, second.json.offset], [OPCODE.text, RSV1, text(2), 2]);
+});
+
 test('unidirectional: what is pushed is compressed', async (t) => {
   const server = await start(t);
   const ws = await rawClient(server, { path: '/connection/uni_websocket', first: { subs: { news: {} } } });
