@@ -50,7 +50,7 @@ struct bytes frame_deflated(struct frame_deflate *d, struct bytes frame)
     if (frame.len < d->min_bytes || frame.len <= WS_HEADER_MAX)
         return frame;
     struct bytes message = payload_of(frame), sent = frame;
-    if (message.len < d->min_bytes)
+    if (message.len < d->min_bytes || message.len > FRAME_DEFLATE_MAX)
         return frame;
     begin(d);
     if (ws_deflate_message(d->context, WS_DEFLATE_WINDOW_MAX, message, &d->scratch) == 0)

@@ -8,6 +8,8 @@
 #include "config/config.h"
 #include "util/bytes.h"
 
+#define FRAME_DEFLATE_MAX (256 << 10) /* bytes in a row: about 2 ms, in which the thread does nothing else */
+
 struct ws_deflate;
 
 struct frame_deflate {
@@ -20,7 +22,7 @@ void frame_deflate_init(struct frame_deflate *d, const struct config_server *con
 void frame_deflate_done(struct frame_deflate *d);
 
 /* What is to be sent for `frame`, which is a final one without a mask: the compressed frame, which is good until the next
- * call, or itself where it is short or does not get shorter. */
+ * call, or itself where it is short, very long, or does not get shorter. */
 struct bytes frame_deflated(struct frame_deflate *d, struct bytes frame);
 /* The same for the frame that `out` has from `start` on, in its place. */
 void frame_deflate_tail(struct frame_deflate *d, struct buf *out, size_t start);

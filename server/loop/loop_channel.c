@@ -232,7 +232,7 @@ void channel_form_ask(struct channel_form *f, struct hub_subscribe *r)
 {
     struct loop *l = f->channel->loop;
     r->form = f->form;
-    r->block_form = !r->items ? f->form : frame_form_items(r->deltas ? frame_form_of_deltas(f->form) : f->form);
+    r->block_form = !r->items ? frame_form_plain(f->form) : frame_form_items(r->deltas ? frame_form_of_deltas(f->form) : f->form);
     r->loop = l->index;
     r->peer = f;
     f->calls++;

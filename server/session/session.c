@@ -261,13 +261,30 @@ static struct bytes block_piece(struct outbox_item *item, uint32_t *ret_next)
     return (struct bytes){b->bytes + from, b->marks[next - 1].end - from};
 }
 
+/* Blocks are shared with sessions that take no compressed frames. What comes late in a long one goes out as it is: one
+ * session is not to hold up the others. */
+static void write_deflated(struct session *s, const struct outbox_item *item, uint32_t next)
+{
+    const struct frame_block *b = item->block;
+    CLEANUP_BUF out = BUF_INIT;
+    for (uint32_t i = item->next_frame; i < next; i++) {
+        uint32_t start = i ? b->marks[i - 1].end : 0;
+        struct bytes frame = {b->bytes + start, b->marks[i].end - start};
+        buf_append_bytes(&out, start < FRAME_DEFLATE_MAX ? frame_deflated(&s->loop->deflate, frame) : frame);
+    }
+    session_write(s, buf_bytes(&out));
+}
+
 static void send_item(struct session *s, struct outbox_item *item)
 {
     bool finished = true;
     if (item->block) {
         uint32_t next;
         struct bytes piece = block_piece(item, &next);
-        session_write(s, piece);
+        if (s->deflated)
+            write_deflated(s, item, next);
+        else
+            session_write(s, piece);
         metric_add(M_DELIVERIES, next - item->next_frame);
         metric_add(M_SENDS, 1);
         item->next_frame = next;

@@ -301,8 +301,7 @@ static void push_rest(struct session *s, const struct channels_subscription *sub
 {
     const struct channels_style *style = &channels_client(s)->style;
     struct frame_builder frames;
-    const struct frame_channel of_thread = {.deflate = &s->loop->deflate};
-    frame_builder_init(&frames, session_frames(s), &of_thread);
+    frame_builder_init(&frames, s->form, NULL);
     for (uint32_t i = from; i < items->count; i++) {
         uint32_t start = i ? items->marks[i - 1].end : 0;
         size_t mark;

@@ -1,64 +1,14 @@
-// permessage-deflate: each publication is compressed once for all who take it, and what comes in is bounded as it is
-// inflated. What the bytes are is read from raw sockets, what they mean by independent clients.
+// permessage-deflate, what goes out: each publication is compressed once for all who take it. What the bytes are is read from
+// raw sockets, what they mean by independent clients.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import test from 'node:test';
-import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import WebSocket from 'ws';
-import { RawChannels, channelsClient, gotPublications, subscribed } from '../lib/channels.mjs';
-import { slowness, startCrier, until } from '../lib/crier.mjs';
+import { channelsClient, gotPublications, subscribed } from '../lib/channels.mjs';
+import { slowness, until } from '../lib/crier.mjs';
+import { OFFER, RSV1, TAKEN, counters, rawClient, rawSubscriber, startCompressing as start, text } from '../lib/deflate.mjs';
 import { OPCODE } from '../lib/raw.mjs';
 import { TYPE } from '../lib/typed.mjs';
-
-const OFFER = { 'Sec-WebSocket-Extensions': 'permessage-deflate; client_max_window_bits' };
-const TAKEN = 'permessage-deflate; server_no_context_takeover; client_no_context_takeover';
-const TAIL = Buffer.from([0, 0, 0xff, 0xff]);
-const RSV1 = 4;
-
-const namespaces = [
-  { name: 'default', publish: true, history: 100, gather_ms: 0 },
-  { name: 'delta', publish: true, history: 100, delta: true, gather_ms: 0 },
-  { name: 'table', publish: true, keyed: true, history: 100, map_publish: true },
-  { name: 'narrow', publish: true, history: 100, behind: 'skip' },
-];
-const start = (t, { server = {}, ...more } = {}) =>
-  startCrier({ t, config: { server: { compression: true, ...server }, namespace: namespaces, ...more } });
-
-/** Text of that many bytes which shrinks well. */
-const text = (n, size = 600) => `${n} `.padEnd(size, 'lorem ipsum dolor sit amet ');
-/** What was sent, without the four bytes that the sender leaves out (RFC 7692, 7.2.1). */
-function deflated(message) {
-  const whole = deflateRawSync(message, { finishFlush: 2 /* Z_SYNC_FLUSH */ });
-  assert.deepEqual(whole.subarray(-4), TAIL);
-  return whole.subarray(0, -4);
-}
-const inflated = (payload) => inflateRawSync(Buffer.concat([payload, TAIL]), { finishFlush: 2 });
-const counters = async (server) => {
-  const m = await server.metrics();
-  return ['compressions_total', 'compress_bytes_in_total', 'compress_bytes_out_total', 'inflate_bytes_in_total',
-    'inflate_bytes_out_total'].map((name) => m.value(`crier_${name}`));
-};
-
-/** A raw session; `say` sends one JSON command, `hear` gives the next frame and its message. */
-async function rawClient(server, { path = '/connection/websocket', headers = OFFER, first } = {}) {
-  const ws = await server.rawWebSocket(path, headers);
-  ws.say = (command) => ws.sendText(JSON.stringify(command));
-  ws.hear = async (ms) => {
-    const f = await ws.readFrame(ms);
-    const message = f.rsv & RSV1 ? inflated(f.payload) : f.payload;
-    return { ...f, message: message.toString(), json: f.opcode === OPCODE.text ? JSON.parse(message) : undefined };
-  };
-  if (first) ws.say(first);
-  return ws;
-}
-
-async function rawSubscriber(server, channel, headers) {
-  const ws = await rawClient(server, { headers, first: { id: 1, connect: {} } });
-  await ws.hear();
-  ws.say({ id: 2, subscribe: { channel } });
-  ws.reply = await ws.hear();
-  return ws;
-}
 
 test('it is offered on the WebSocket endpoints without context, and a smaller window is declined', async (t) => {
   const server = await start(t);
@@ -266,6 +216,19 @@ for (const form of ['binary', 'string', 'object'])
     for (let i = 5; i <= 10; i++) assert.equal((await late.next((m) => m.type === 1)).payload.n, i);
   });
 
+test('a long past goes out compressed for 256 KiB, then as it is, whole and in order', async (t) => {
+  const server = await start(t);
+  for (let i = 1; i <= 100; i++) await server.api('publish', { channel: 'news', data: text(i, 4000) });
+  const ws = await rawClient(server, { path: '/ws', first: { type: TYPE.subscribe, payload: { channel: 'news', history: 100 } } });
+  assert.equal((await ws.hear()).json.payload.publications, 100);
+  const frames = [];
+  while (frames.length < 100) frames.push(await ws.hear());
+  assert.deepEqual(frames.map((f) => f.json.payload), Array.from({ length: 100 }, (_, i) => text(i + 1, 4000)));
+  const compressed = frames.filter((f) => f.rsv === RSV1).length;
+  assert.ok(compressed > 60 && compressed < 70, `${compressed}`);
+  assert.deepEqual(frames.map((f) => f.rsv === RSV1), frames.map((f, i) => i < compressed));
+});
+
 test('the form that the first message decides is a compressed one, too', async (t) => {
   const server = await start(t);
   for (const [form, opcode] of [['string', OPCODE.text], ['binary', OPCODE.binary]]) {
@@ -326,116 +289,4 @@ test('a slow reader with compressed frames gets its gap and goes on', async (t) 
     }
   }
   assert.ok(offsets.length < 300, 'there was a gap');
-});
-
-// ---- what comes in ----
-
-const ping = (size = 100) => JSON.stringify({ type: TYPE.ping, payload: { pad: 'x'.repeat(size) } });
-
-test('a compressed message is taken whole or in fragments, and counts as what it is inflated', async (t) => {
-  const server = await start(t, { limits: { message_bytes: 5000 } });
-  const ws = await rawClient(server, { path: '/ws' });
-  const wire = deflated(ping(4000));
-  ws.sendFrame({ rsv: RSV1, payload: wire });
-  assert.equal((await ws.hear()).json.type, TYPE.ok);
-  ws.sendFrame({ rsv: RSV1, fin: false, payload: wire.subarray(0, 5) });
-  ws.sendFrame({ opcode: OPCODE.ping, payload: 'between' });
-  ws.sendFrame({ opcode: OPCODE.continuation, fin: false, payload: '' });
-  ws.sendFrame({ opcode: OPCODE.continuation, payload: wire.subarray(5) });
-  assert.equal((await ws.readFrame()).opcode, OPCODE.pong);
-  assert.equal((await ws.hear()).json.type, TYPE.ok);
-  ws.sendText(ping()); // an uncompressed one is as good
-  assert.equal((await ws.hear()).json.type, TYPE.ok);
-  const edge = ping(5000 - ping(0).length);
-  assert.equal(edge.length, 5000);
-  ws.sendFrame({ rsv: RSV1, payload: deflated(edge) });
-  assert.equal((await ws.hear()).json.type, TYPE.ok);
-  const [, , , bytesIn, bytesOut] = await counters(server);
-  assert.deepEqual([bytesIn, bytesOut], [2 * wire.length + deflated(edge).length, 2 * ping(4000).length + 5000]);
-  ws.sendFrame({ rsv: RSV1, payload: deflated(`${edge} `) });
-  await ws.expectClose(1009);
-  assert.equal((await server.metrics()).value('crier_limit_message_bytes_total'), 1);
-});
-
-test('compressed messages count against the rate', async (t) => {
-  const server = await start(t, { limits: { rate_messages: 1, rate_burst: 3, rate_strikes: 3 } });
-  const ws = await rawClient(server, { path: '/ws' });
-  for (let i = 0; i < 6; i++) ws.sendFrame({ rsv: RSV1, payload: deflated(ping()) });
-  const types = [];
-  for (let i = 0; i < 5; i++) types.push((await ws.hear()).json.type);
-  assert.deepEqual(types, [TYPE.ok, TYPE.ok, TYPE.ok, TYPE.error, TYPE.error]);
-  await ws.expectClose(1008);
-});
-
-const VIOLATIONS = {
-  'RSV1 on a ping': [1002, { rsv: RSV1, opcode: OPCODE.ping, payload: 'x' }],
-  'RSV1 on a close': [1002, { rsv: RSV1, opcode: OPCODE.close, payload: deflated('\u0003\u00e8') }],
-  'RSV1 on a continuation': [1002, { rsv: RSV1, fin: false, payload: 'x' }, { rsv: RSV1, opcode: OPCODE.continuation, payload: 'x' }],
-  'RSV1 on the continuation of a plain message': [1002, { fin: false, payload: 'x' }, { rsv: RSV1, opcode: OPCODE.continuation, payload: 'x' }],
-  'RSV2 beside RSV1': [1002, { rsv: 6, payload: deflated(ping()) }],
-  'RSV3 alone': [1002, { rsv: 1, payload: ping() }],
-  'text that is not UTF-8': [1007, { rsv: RSV1, payload: deflated(Buffer.from('{"a":"\xff"}', 'latin1')) }],
-  'text that ends within a character': [1007, { rsv: RSV1, payload: deflated(Buffer.from([0x22, 0xe2, 0x82])) }],
-  'a block type that does not exist': [1007, { rsv: RSV1, payload: Buffer.from([0xff, 0xff, 0xff]) }],
-  'a distance into a message before it': [1007, { rsv: RSV1, payload: Buffer.from([0x02, 0x13, 0x00]) }],
-};
-
-for (const [name, [code, ...frames]] of Object.entries(VIOLATIONS))
-  test(`hostile: ${name} closes ${code}`, async (t) => {
-    const server = await start(t);
-    const other = await rawSubscriber(server, 'news');
-    for (const path of ['/ws', '/connection/websocket']) {
-      const ws = await rawClient(server, { path });
-      frames.forEach((f) => ws.sendFrame(f));
-      await ws.expectClose(code);
-    }
-    // What one session broke is no other's: the inflater is shared.
-    other.sendFrame({ rsv: RSV1, payload: deflated(JSON.stringify({ id: 9, ping: {} })) });
-    assert.equal((await other.hear()).json.id, 9);
-  });
-
-test('hostile: RSV1 where nothing was negotiated closes 1002', async (t) => {
-  const server = await start(t);
-  for (const path of ['/ws', '/connection/websocket', '/connection/uni_websocket']) {
-    const ws = await rawClient(server, { path, headers: {} });
-    ws.sendFrame({ rsv: RSV1, payload: deflated(ping()) });
-    await ws.expectClose(1002);
-  }
-});
-
-test('hostile: 64 KiB that inflate to 64 MiB close 1009 without the memory', async (t) => {
-  const server = await start(t);
-  const bomb = deflated(Buffer.alloc(64 << 20));
-  assert.ok(bomb.length < 66000, `${bomb.length}`);
-  const warm = await rawClient(server, { path: '/ws' });
-  warm.sendFrame({ rsv: RSV1, payload: deflated(ping(30000)) });
-  await warm.hear();
-  const before = server.rss();
-  let most = 0;
-  for (let i = 0; i < 20; i++) {
-    const ws = await rawClient(server, { path: i % 2 ? '/ws' : '/connection/websocket' });
-    ws.sendFrame({ rsv: RSV1, payload: bomb });
-    await ws.expectClose(1009, 20000);
-    most = Math.max(most, server.rss() - before);
-  }
-  if (slowness === 1) assert.ok(most < 2 << 20, `grew by ${most} bytes`);
-  assert.equal((await server.metrics()).value('crier_limit_message_bytes_total'), 20);
-});
-
-test('connections that take it cost no more than others', async (t) => {
-  const server = await start(t, { limits: { connections_per_address: 5000, handshakes_per_second: 100000 } });
-  const open = async (headers) => {
-    const before = server.rss();
-    for (let i = 0; i < 20; i++)
-      await Promise.all(Array.from({ length: 50 }, async () => {
-        const ws = await rawClient(server, { path: '/ws', headers });
-        ws.sendFrame(headers === OFFER ? { rsv: RSV1, payload: deflated(ping(2000)) } : { payload: ping(2000) });
-        await ws.hear();
-      }));
-    return (server.rss() - before) / 1000;
-  };
-  await open({});
-  const plain = await open({});
-  const takers = await open(OFFER);
-  if (slowness === 1) assert.ok(takers < plain + 1000, `${takers} bytes each, others ${plain}`);
 });
