@@ -101,8 +101,7 @@ static struct view *view_of(struct views *of, const struct crier_view *config)
     if (v)
         return v;
     struct grid_options options = {
-        .cell_latitude_e6 = config->cell_latitude_e6,
-        .cell_longitude_e6 = config->cell_longitude_e6,
+        .cell = {config->cell_latitude_e6, config->cell_longitude_e6},
         .forms = config->form_count,
         .encode = view_encode_item,
         .arg = (void *)config,
@@ -164,13 +163,6 @@ static void remove_viewer(struct viewer *w)
     free(w);
 }
 
-static bool box_valid(const struct grid_box *b)
-{
-    const int32_t latitude = 90000000, longitude = 180000000;
-    return b->south_e6 >= -latitude && b->north_e6 <= latitude && b->south_e6 <= b->north_e6 &&
-           b->west_e6 >= -longitude && b->west_e6 <= longitude && b->east_e6 >= -longitude && b->east_e6 <= longitude;
-}
-
 /* What is new in the box, and what fell out of it. */
 static void change_box(struct viewer *w, const struct grid_viewer *to)
 {
@@ -192,7 +184,7 @@ static void change_box(struct viewer *w, const struct grid_viewer *to)
 int view_set(struct session *s, const struct crier_view *config, const struct view_wish *wish, const char **ret_reason)
 {
     struct grid_viewer to = {.box = wish->box};
-    if (!box_valid(&wish->box)) {
+    if (!geo_box_valid(&wish->box)) {
         *ret_reason = "the box is not on the globe, or its south is north of its north";
         return -EINVAL;
     }

@@ -37,7 +37,7 @@ void views_run(struct views *v);
 
 /* A session's box in a view, made or changed. -EINVAL or -E2BIG for a bad box or filter, with a static reason. */
 struct view_wish {
-    struct grid_box box;
+    struct geo_box box;
     unsigned form;
     struct bytes filter; /* FilterNode as JSON; data NULL: none */
     bool tell;           /* also gets what view_tell() sends */

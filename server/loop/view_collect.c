@@ -13,57 +13,15 @@ void grid_news_done(struct grid_news *n)
 
 /* ---- boxes ---- */
 
-/* Cells that a box touches; a box across the 180th meridian is two of them. */
-struct range {
-    uint32_t south, north, west, east;
-};
-
-static unsigned ranges_of(const struct grid *g, const struct grid_box *b, struct range out[2])
-{
-    uint32_t south = grid_row(g, b->south_e6), north = grid_row(g, b->north_e6);
-    uint32_t west = grid_column(g, b->west_e6), east = grid_column(g, b->east_e6);
-    if (b->south_e6 > b->north_e6)
-        return 0;
-    if (b->west_e6 <= b->east_e6) {
-        out[0] = (struct range){south, north, west, east};
-        return 1;
-    }
-    out[0] = (struct range){south, north, west, grid_column(g, 180000000)};
-    out[1] = (struct range){south, north, 0, east};
-    /* Not when both halves end in one cell: it would be looked at twice. */
-    if (out[1].east >= out[0].west) {
-        out[0].west = 0;
-        return 1;
-    }
-    return 2;
-}
-
-static uint64_t range_cells(const struct range *r)
-{
-    return ((uint64_t)r->north - r->south + 1) * ((uint64_t)r->east - r->west + 1);
-}
-
-static bool in_range(const struct range *r, const struct grid_cell *c)
-{
-    return c->id.y >= r->south && c->id.y <= r->north && c->id.x >= r->west && c->id.x <= r->east;
-}
-
 /* Every place in it is in the box: only cells at the border need the exact test. */
-static bool is_interior(const struct range *r, const struct grid_cell *c)
+static bool is_interior(const struct geo_cells *r, const struct grid_cell *c)
 {
     return c->id.y > r->south && c->id.y < r->north && c->id.x > r->west && c->id.x < r->east;
 }
 
-static bool contains(const struct grid_box *b, const struct grid_place *p)
-{
-    bool between = b->west_e6 <= b->east_e6 ? p->longitude_e6 >= b->west_e6 && p->longitude_e6 <= b->east_e6
-                                            : p->longitude_e6 >= b->west_e6 || p->longitude_e6 <= b->east_e6;
-    return between && p->latitude_e6 >= b->south_e6 && p->latitude_e6 <= b->north_e6;
-}
-
 static bool sees(const struct grid_viewer *v, const struct grid_place *p)
 {
-    return p->placed && contains(&v->box, p) && grid_filter_shows(v->filter, p->tags);
+    return p->placed && geo_box_contains(&v->box, p->latitude_e6, p->longitude_e6) && grid_filter_shows(v->filter, p->tags);
 }
 
 /* ---- news ---- */
@@ -97,7 +55,7 @@ static void add_left(struct look *l, const struct grid_item *item)
 
 typedef void (*cell_fn)(struct look *l, struct grid_cell *c, bool interior);
 
-static void each_by_place(struct look *l, const struct range *r, cell_fn fn)
+static void each_by_place(struct look *l, const struct geo_cells *r, cell_fn fn)
 {
     struct grid_cell key;
     for (key.id.y = r->south; key.id.y <= r->north; key.id.y++) {
@@ -111,32 +69,32 @@ static void each_by_place(struct look *l, const struct range *r, cell_fn fn)
 }
 
 /* A small box looks its cells up, a large one walks over those that there are. */
-static void each_cell(struct look *l, const struct grid_box *box, cell_fn fn)
+static void each_cell(struct look *l, const struct geo_box *box, cell_fn fn)
 {
-    struct range ranges[2];
-    unsigned count = ranges_of(l->grid, box, ranges);
+    struct geo_cells ranges[2];
+    unsigned count = geo_box_cells(&l->grid->options.cell, box, ranges);
     for (unsigned i = 0; i < count; i++) {
-        if (range_cells(&ranges[i]) <= HASH_COUNT(l->grid->cells)) {
+        if (geo_cells_count(&ranges[i]) <= HASH_COUNT(l->grid->cells)) {
             each_by_place(l, &ranges[i], fn);
             continue;
         }
         for (struct grid_cell *c = l->grid->cells; c; c = c->hh.next)
-            if (in_range(&ranges[i], c))
+            if (geo_cells_contain(&ranges[i], c->id.y, c->id.x))
                 fn(l, c, is_interior(&ranges[i], c));
     }
 }
 
-static void each_touched(struct look *l, const struct grid_box *box, cell_fn fn)
+static void each_touched(struct look *l, const struct geo_box *box, cell_fn fn)
 {
-    struct range ranges[2];
-    unsigned count = ranges_of(l->grid, box, ranges);
+    struct geo_cells ranges[2];
+    unsigned count = geo_box_cells(&l->grid->options.cell, box, ranges);
     for (unsigned i = 0; i < count; i++) {
-        if (range_cells(&ranges[i]) <= l->grid->touched_count) {
+        if (geo_cells_count(&ranges[i]) <= l->grid->touched_count) {
             each_by_place(l, &ranges[i], fn);
             continue;
         }
         for (size_t k = 0; k < l->grid->touched_count; k++)
-            if (in_range(&ranges[i], l->grid->touched[k]))
+            if (geo_cells_contain(&ranges[i], l->grid->touched[k]->id.y, l->grid->touched[k]->id.x))
                 fn(l, l->grid->touched[k], is_interior(&ranges[i], l->grid->touched[k]));
     }
 }

@@ -44,19 +44,9 @@ static void tags_unref(struct grid *g, struct grid_tags *t)
 
 /* ---- cells ---- */
 
-uint32_t grid_row(const struct grid *g, int32_t latitude_e6)
-{
-    return ((uint32_t)latitude_e6 + 90000000u) / (uint32_t)g->options.cell_latitude_e6;
-}
-
-uint32_t grid_column(const struct grid *g, int32_t longitude_e6)
-{
-    return ((uint32_t)longitude_e6 + 180000000u) / (uint32_t)g->options.cell_longitude_e6;
-}
-
 static struct grid_cell *cell_get(struct grid *g, int32_t latitude_e6, int32_t longitude_e6)
 {
-    struct grid_cell *c, key = {.id = {grid_row(g, latitude_e6), grid_column(g, longitude_e6)}};
+    struct grid_cell *c, key = {.id = {geo_row(&g->options.cell, latitude_e6), geo_column(&g->options.cell, longitude_e6)}};
     HASH_FIND(hh, g->cells, &key.id, sizeof key.id, c);
     if (c)
         return c;
@@ -179,6 +169,9 @@ static struct grid_delta *delta_of(struct grid *g, struct grid_item *item)
     return d;
 }
 
+static const struct geo_box globe = {-GEO_LATITUDE_MAX_E6, -GEO_LONGITUDE_MAX_E6, GEO_LATITUDE_MAX_E6,
+                                     GEO_LONGITUDE_MAX_E6};
+
 void grid_put(struct grid *g, const struct grid_change *c)
 {
     struct grid_item *item = find(g, c->key);
@@ -192,8 +185,7 @@ void grid_put(struct grid *g, const struct grid_change *c)
     struct grid_tags *before = item->at.tags;
     item->at.tags = tags_get(g, c->tags);
     tags_unref(g, before);
-    item->at.placed = c->has_geo && c->latitude_e6 >= -90000000 && c->latitude_e6 <= 90000000 &&
-                      c->longitude_e6 >= -180000000 && c->longitude_e6 <= 180000000;
+    item->at.placed = c->has_geo && geo_box_contains(&globe, c->latitude_e6, c->longitude_e6);
     item->at.latitude_e6 = c->latitude_e6;
     item->at.longitude_e6 = c->longitude_e6;
     item->payload.len = 0;

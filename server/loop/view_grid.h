@@ -8,16 +8,12 @@
 
 #include "proto/tag_filter.h"
 #include "util/bytes.h"
+#include "util/geo.h"
 
 #define GRID_FORMS 4
 
-/* Degrees * 1e6, borders included; west > east: across the 180th meridian. */
-struct grid_box {
-    int32_t south_e6, west_e6, north_e6, east_e6;
-};
-
 struct grid_options {
-    int32_t cell_latitude_e6, cell_longitude_e6; /* edges of a cell */
+    struct geo_grid cell;
     unsigned forms;
     const char *separators[GRID_FORMS]; /* between two items of a form */
     /* Writes an item in a form. Called at most once an item and change. */
@@ -59,7 +55,7 @@ void grid_filter_unref(struct grid_filter *f); /* accepts NULL */
 /* ---- what viewers hear ---- */
 
 struct grid_viewer {
-    struct grid_box box;
+    struct geo_box box;
     struct grid_filter *filter; /* NULL: everything */
 };
 

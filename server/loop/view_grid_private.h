@@ -91,8 +91,6 @@ struct grid_filter {
     UT_hash_handle hh;
 };
 
-uint32_t grid_row(const struct grid *g, int32_t latitude_e6);
-uint32_t grid_column(const struct grid *g, int32_t longitude_e6);
 struct bytes grid_encoding(struct grid *g, struct grid_item *item, unsigned form);
 bool grid_filter_shows(struct grid_filter *f, const struct grid_tags *tags);
 

@@ -53,7 +53,7 @@ static void tick(struct grid *g, struct item *items, unsigned count)
 static void measure(const char *what, unsigned vehicles, unsigned viewers, double half_latitude, double half_longitude,
                     bool mixed)
 {
-    const struct grid_options options = {.cell_latitude_e6 = 10000, .cell_longitude_e6 = 20000, .forms = 1,
+    const struct grid_options options = {.cell = {10000, 20000}, .forms = 1,
                                          .separators = {""}, .encode = encode};
     struct grid *g = grid_new(&options);
     struct item *items = calloc(vehicles, sizeof *items);
@@ -69,7 +69,7 @@ static void measure(const char *what, unsigned vehicles, unsigned viewers, doubl
         double scale = mixed ? pow(10, dice() * 2 - 1) : 1;
         int32_t y = 60200000 + (int32_t)(scatter() * 60000), x = 24900000 + (int32_t)(scatter() * 120000);
         int32_t dy = (int32_t)(half_latitude * scale * 1e6), dx = (int32_t)(half_longitude * scale * 1e6);
-        v[i].box = (struct grid_box){y - dy, x - dx, y + dy, x + dx};
+        v[i].box = (struct geo_box){y - dy, x - dx, y + dy, x + dx};
     }
     tick(g, items, vehicles);
     for (int t = 0; t < TICKS; t++) {

@@ -24,7 +24,7 @@ static unsigned encoded;
 
 static struct grid *new_grid(int32_t cell_e6)
 {
-    const struct grid_options options = {.cell_latitude_e6 = cell_e6, .cell_longitude_e6 = cell_e6 * 2, .forms = 2,
+    const struct grid_options options = {.cell = {cell_e6, cell_e6 * 2}, .forms = 2,
                                          .separators = {",", ";"}, .encode = encode, .arg = &encoded};
     encoded = 0;
     return grid_new(&options);
@@ -227,7 +227,7 @@ static uint32_t dice(uint32_t n)
 
 static bool model_sees(const struct model_viewer *w, const struct model_item *it)
 {
-    const struct grid_box *b = &w->v.box;
+    const struct geo_box *b = &w->v.box;
     return it->there && it->latitude >= b->south_e6 && it->latitude <= b->north_e6 && it->longitude >= b->west_e6 &&
            it->longitude <= b->east_e6 && (w->line < 0 || it->line == (unsigned)w->line);
 }
@@ -257,7 +257,7 @@ static void roll_viewer(struct grid *g, struct model_viewer *w)
     int32_t south = (int32_t)dice(90000), west = (int32_t)dice(90000);
     char filter[80];
     const char *reason;
-    w->v.box = (struct grid_box){south, west, south + (int32_t)dice(60000), west + (int32_t)dice(60000)};
+    w->v.box = (struct geo_box){south, west, south + (int32_t)dice(60000), west + (int32_t)dice(60000)};
     w->v.filter = NULL;
     w->line = dice(3) ? -1 : (int)dice(3);
     if (w->line < 0)
