@@ -175,6 +175,9 @@ struct channels_publication {
  * that are not what is said above are left out of protobuf. */
 CRIER_API void channels_append_publication(struct buf *out, enum channels_encoding encoding,
                                            const struct channels_publication *p);
+/* Appends an item anew that says this position, whatever it says itself; offset 0, an empty epoch: says no other one. */
+CRIER_API void channels_append_placed(struct buf *out, enum channels_encoding encoding, struct bytes item,
+                                      uint64_t offset, struct bytes epoch);
 /* Appends the JSON object of an info. */
 CRIER_API void channels_append_info(struct buf *out, const struct channels_client_info *info);
 

@@ -27,6 +27,19 @@ void channels_append_publication(struct buf *out, enum channels_encoding encodin
     channels_close_root(&w);
 }
 
+/* Of a member that is there twice, the last one counts in either encoding. */
+void channels_append_placed(struct buf *out, enum channels_encoding encoding, struct bytes item, uint64_t offset,
+                            struct bytes epoch)
+{
+    struct channels_writer w = channels_writer_of(out, encoding);
+    bool json = channels_writes_json(&w);
+    buf_append(out, item.data, item.len - json);
+    w.comma = item.len > 2;
+    channels_put_number(&w, NAME("offset", 6), offset);
+    channels_put_string(&w, NAME("epoch", 14), epoch);
+    channels_close_root(&w);
+}
+
 void channels_append_info(struct buf *out, const struct channels_client_info *info)
 {
     struct channels_writer w = channels_writer_of(out, CHANNELS_JSON);

@@ -183,19 +183,6 @@ bool channel_is_newest_of_key(const struct channel *c, const struct publication 
     return p->removed ? newest == NULL : newest == p;
 }
 
-/* interval_ms on a keyed channel delivers only the newest of each key. */
-static void conflate_fresh(struct channel *c)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < c->fresh_count; i++) {
-        if (channel_is_newest_of_key(c, c->fresh[i]))
-            c->fresh[kept++] = c->fresh[i];
-        else
-            publication_unref(c->fresh[i]);
-    }
-    c->fresh_count = kept;
-}
-
 /* Frames once for all loops that want the form, whose peers begin at `*i`; moves on to the next form. */
 static void send_to_form(struct channel *c, size_t *i, struct frame_block *block)
 {
@@ -272,7 +259,7 @@ bool channel_flush(struct channel *c, uint64_t now_ms)
     if (c->fresh_count)
         c->flush_due_ms = clock_mono_ms() + (uint64_t)c->ns->interval_ms;
     if (c->ns->interval_ms && c->ns->keyed)
-        conflate_fresh(c);
+        channel_conflate_fresh(c);
     if (c->fresh_count)
         send_fresh(c);
     c->used_ms = now_ms ? now_ms : c->used_ms;

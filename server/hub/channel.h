@@ -95,6 +95,8 @@ void channel_number_here(struct channel *c);
 void channel_number_by(struct channel *c, struct partition *origin);
 /* False for a publication of a keyed channel whose key has changed since. */
 bool channel_is_newest_of_key(const struct channel *c, const struct publication *p);
+/* Leaves only the newest of each key among what is fresh. */
+void channel_conflate_fresh(struct channel *c);
 /* Forgets the history; it reaches back to `floor` from now on, or to the newest one that was in it. */
 void channel_drop_history(struct channel *c, int64_t floor);
 /* Forgets history and keys and numbers anew, under a new epoch, which subscribers are told. */

@@ -2,6 +2,7 @@
 #include "channel.h"
 
 #include "hub/hub.h"
+#include "hub/source.h"
 #include "util/clock.h"
 #include "util/metrics.h"
 
@@ -41,8 +42,27 @@ size_t channel_history_limit(const struct config_namespace *ns)
     return has_default_stream(ns) ? MAP_STREAM : (size_t)ns->history;
 }
 
+/* Where a broker counts, what it had before this node began to read may be under the key. */
+static void note_before(const struct channel *c, struct publication *p)
+{
+    const struct publication *entry = keyed_find(&c->keyed, publication_key(p));
+    int64_t first = 1 - c->frame.shift; /* that a log ever has */
+    bool reaches_back = c->numbering != NUMBERED_BY_BROKER || c->origin->start <= first;
+    if (!entry) {
+        p->before = reaches_back ? BEFORE_NOWHERE : BEFORE_UNKNOWN;
+        p->retagged = !reaches_back;
+        return;
+    }
+    p->before = entry->has_geo ? BEFORE_PLACED : BEFORE_NOWHERE;
+    p->before_latitude_e6 = entry->latitude_e6;
+    p->before_longitude_e6 = entry->longitude_e6;
+    p->retagged = !bytes_eq(publication_tags(p), publication_tags(entry));
+}
+
 static void keep(struct channel *c, struct publication *p)
 {
+    if (c->ns->keyed && p->has_key)
+        note_before(c, p);
     if (!p->expired)
         c->top = p->offset;
     history_append(&c->history, p, channel_history_limit(c->ns));

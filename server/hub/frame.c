@@ -88,14 +88,23 @@ void frame_builder_mark(struct frame_builder *b, int64_t offset)
     b->count++;
 }
 
+static uint8_t flags_of_before(const struct publication *p)
+{
+    static const uint8_t flags[] = {
+        [BEFORE_UNKNOWN] = FRAME_WAS_UNKNOWN, [BEFORE_NOWHERE] = 0, [BEFORE_PLACED] = FRAME_WAS_PLACED};
+    return p->has_key ? (uint8_t)(flags[p->before] | (p->retagged ? FRAME_RETAGGED : 0)) : 0;
+}
+
 static void add_meta_of(struct frame_builder *b, const struct publication *p, uint8_t flags)
 {
-    flags |= (p->removed ? FRAME_REMOVED : 0) | (p->has_geo ? FRAME_HAS_GEO : 0);
+    flags |= (p->removed ? FRAME_REMOVED : 0) | (p->has_geo ? FRAME_HAS_GEO : 0) | flags_of_before(p);
     if (!flags && !p->has_key && !p->tags_len)
         return;
     const struct frame_meta m = {.flags = flags,
                                  .latitude_e6 = p->latitude_e6,
                                  .longitude_e6 = p->longitude_e6,
+                                 .was_latitude_e6 = p->before_latitude_e6,
+                                 .was_longitude_e6 = p->before_longitude_e6,
                                  .key_len = p->key_len,
                                  .key = add_meta_bytes(b, (struct bytes){p->data, p->key_len}),
                                  .tags_len = p->tags_len,
@@ -121,9 +130,70 @@ static bool next_in_list(struct frame_builder *b, struct publication *p, struct 
     return delta_chain_next(b->chain, p, b->channel->delta_always || p->wants_delta, delta);
 }
 
+/* ---- boxes ---- */
+
+static bool was_in(const struct frame_facts *f, const struct geo_box *box)
+{
+    return f->flags & FRAME_WAS_UNKNOWN ||
+           (f->flags & FRAME_WAS_PLACED && geo_box_contains(box, f->was_latitude_e6, f->was_longitude_e6));
+}
+
+enum frame_sight frame_sight(const struct frame_facts *f, const struct geo_box *box)
+{
+    if (f->flags & FRAME_HAS_GEO && !(f->flags & FRAME_REMOVED) &&
+        geo_box_contains(box, f->latitude_e6, f->longitude_e6))
+        return FRAME_SEEN;
+    return was_in(f, box) ? FRAME_GONE : FRAME_UNSEEN;
+}
+
+enum frame_sight frame_sight_unwanted(const struct frame_facts *f, const struct geo_box *box)
+{
+    return f->flags & FRAME_RETAGGED && was_in(f, box) ? FRAME_GONE : FRAME_UNSEEN;
+}
+
+static enum frame_sight sight_of(const struct frame_builder *b, const struct publication *p)
+{
+    const struct frame_facts facts = {
+        .latitude_e6 = p->latitude_e6,
+        .longitude_e6 = p->longitude_e6,
+        .was_latitude_e6 = p->before_latitude_e6,
+        .was_longitude_e6 = p->before_longitude_e6,
+        .flags = (uint8_t)((p->has_geo ? FRAME_HAS_GEO : 0) | (p->removed ? FRAME_REMOVED : 0) | flags_of_before(p) |
+                           (b->unsure ? FRAME_WAS_UNKNOWN | FRAME_RETAGGED : 0)),
+    };
+    enum frame_sight sight = frame_sight(&facts, b->box);
+    bool fits = sight == FRAME_UNSEEN || filter_wants(b->filter, p);
+    return fits ? sight : frame_sight_unwanted(&facts, b->box);
+}
+
+void frame_builder_add_removal(struct frame_builder *b, struct publication *p)
+{
+    b->gone = true;
+    frame_builder_add_delta(b, p, BYTES_NULL);
+    b->gone = false;
+}
+
+static void add_of_box(struct frame_builder *b, struct publication *p)
+{
+    switch (sight_of(b, p)) {
+    case FRAME_SEEN:
+        frame_builder_add_delta(b, p, BYTES_NULL);
+        break;
+    case FRAME_GONE:
+        frame_builder_add_removal(b, p);
+        break;
+    case FRAME_UNSEEN:
+        break;
+    }
+}
+
 void frame_builder_add(struct frame_builder *b, struct publication *p)
 {
     CLEANUP_BUF delta = BUF_INIT;
+    if (b->box) {
+        add_of_box(b, p);
+        return;
+    }
     if (!filter_wants(b->filter, p))
         return;
     bool list = b->form == FORM_ITEM_DELTA || b->form == FORM_ITEM_PROTOBUF_DELTA;

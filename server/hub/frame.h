@@ -79,11 +79,15 @@ enum {
     FRAME_REMOVED = 2,    /* a tombstone */
     FRAME_JOIN_LEAVE = 4, /* a notice for those who asked for it */
     FRAME_NOT_JSON = 8,   /* an empty frame in place of what this form cannot carry: its subscribers are closed with 3506 */
+    FRAME_WAS_PLACED = 16,  /* its key had a place before */
+    FRAME_WAS_UNKNOWN = 32, /* nobody knows where its key was before */
+    FRAME_RETAGGED = 64,    /* its key had, or may have had, other tags before */
 };
 
 /* What filters, views and tables on a loop look at; not part of the bytes that are sent. */
 struct frame_meta {
     int32_t latitude_e6, longitude_e6; /* degrees * 1e6, where FRAME_HAS_GEO */
+    int32_t was_latitude_e6, was_longitude_e6; /* where FRAME_WAS_PLACED */
     uint32_t key, key_len;             /* in meta_bytes */
     uint32_t tags, tags_len;           /* the same: a JSON object of strings, or nothing */
     uint8_t flags;
@@ -99,6 +103,24 @@ struct frame_block {
     size_t meta_len;
     char *bytes;
 };
+
+/* What is known of a frame beside its bytes. */
+struct frame_facts {
+    struct bytes key, tags; /* empty: none */
+    int32_t latitude_e6, longitude_e6, was_latitude_e6, was_longitude_e6;
+    uint8_t flags;
+};
+
+/* What one who holds what lies in a box, and nothing else, has to hear of a frame. */
+enum frame_sight {
+    FRAME_UNSEEN, /* nothing */
+    FRAME_SEEN,   /* all of it */
+    FRAME_GONE,   /* that its key is not there any more */
+};
+/* By place alone. */
+enum frame_sight frame_sight(const struct frame_facts *f, const struct geo_box *box);
+/* Of a frame that is not FRAME_UNSEEN, whose tags are not wanted. */
+enum frame_sight frame_sight_unwanted(const struct frame_facts *f, const struct geo_box *box);
 
 struct frame_block *frame_block_ref(struct frame_block *b);
 void frame_block_unref(struct frame_block *b); /* accepts NULL */
@@ -130,6 +152,10 @@ struct frame_builder {
     enum frame_form form;
     const struct frame_channel *channel;
     const struct tag_filter *filter; /* what it does not want is not added; NULL everything */
+    const struct geo_box *box; /* of changes: what is not in it is not added, but a removal where it was in it; NULL none */
+    bool unsure;               /* the client may hold what the entry before does not tell */
+    bool unnumbered;           /* says no offsets */
+    bool gone;                 /* the publication at hand goes in as the removal of its key */
     struct buf bytes;
     struct buf marks;
     struct buf metas; /* empty before the first frame that has something to say */
@@ -152,6 +178,8 @@ void frame_builder_init(struct frame_builder *b, enum frame_form form, const str
 void frame_builder_add(struct frame_builder *b, struct publication *p);
 /* As the delta, where the form has deltas and `delta.data` is not NULL. */
 void frame_builder_add_delta(struct frame_builder *b, struct publication *p, struct bytes delta);
+/* The removal of its key, on the channels wire. */
+void frame_builder_add_removal(struct frame_builder *b, struct publication *p);
 void frame_builder_add_notice(struct frame_builder *b, const struct frame_notice *n, int64_t offset);
 /* Ends a frame that the caller appended to `bytes`. */
 void frame_builder_mark(struct frame_builder *b, int64_t offset);

@@ -109,29 +109,29 @@ static struct bytes epoch_to_say(const struct frame_builder *b, uint64_t offset)
 
 /* An empty payload is none: removals, and entries of a map that are keys alone. Clients with deltas parse the string in
  * any case. */
-static struct bytes full_data(const struct channels_form *f, const struct publication *p)
+static struct bytes full_data(const struct channels_form *f, const struct publication *p, bool gone)
 {
-    struct bytes payload = publication_payload(p);
+    struct bytes payload = gone ? BYTES_NULL : publication_payload(p);
     return payload.len ? payload : f->traits & STRING ? BYTES_LIT("null") : BYTES_NULL;
 }
 
 uint8_t frame_channels_append(struct frame_builder *b, struct publication *p)
 {
     const struct channels_form *f = &forms[b->form];
-    uint64_t offset = p->unnumbered || b->channel->unnumbered ? 0 : (uint64_t)p->offset + b->channel->shift;
+    uint64_t offset = p->unnumbered || b->channel->unnumbered || b->unnumbered ? 0 : (uint64_t)p->offset + b->channel->shift;
     bool delta = b->delta.data && f->traits & DELTAS;
     const struct channels_publication item = {
-        .data = delta ? b->delta : full_data(f, p),
-        .info = publication_info(p),
+        .data = delta ? b->delta : full_data(f, p, b->gone),
+        .info = b->gone ? BYTES_NULL : publication_info(p),
         .tags = publication_tags(p),
         .key = b->channel->keyed ? publication_key(p) : BYTES_NULL,
         .epoch = epoch_to_say(b, offset),
         .offset = offset,
-        .removed = p->removed,
+        .removed = p->removed || b->gone,
         .delta = delta,
         .data_as_string = f->traits & STRING,
     };
-    if (f->style.encoding == CHANNELS_JSON && p->payload_len && !publication_is_json(p))
+    if (f->style.encoding == CHANNELS_JSON && p->payload_len && !b->gone && !publication_is_json(p))
         return FRAME_NOT_JSON;
     if (f->kind == ITEM) {
         channels_append_publication(&b->bytes, f->style.encoding, &item);

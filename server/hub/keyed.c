@@ -11,6 +11,7 @@ struct keyed_entry {
     struct keyed_entry *prev, *next;
     struct keyed_entry *left, *right; /* of the tree: smaller and larger keys */
     uint32_t priority;                /* above those of both */
+    struct place place;
     UT_hash_handle hh;
 };
 
@@ -21,12 +22,16 @@ void keyed_init(struct keyed *k)
 
 /* ---- the order of keys: a treap, whose random priorities keep it shallow whatever keys come in whatever order ---- */
 
-static int compare(struct bytes key, const struct keyed_entry *e)
+int keyed_compare(struct bytes key, struct bytes other)
 {
-    struct bytes other = publication_key(e->publication);
     size_t common = key.len < other.len ? key.len : other.len;
     int order = common ? memcmp(key.data, other.data, common) : 0;
     return order ? order : (key.len > other.len) - (key.len < other.len);
+}
+
+static int compare(struct bytes key, const struct keyed_entry *e)
+{
+    return keyed_compare(key, publication_key(e->publication));
 }
 
 static uint32_t next_priority(struct keyed *k)
@@ -104,12 +109,67 @@ void keyed_each_key_after(struct keyed *k, struct bytes key, bool (*fn)(struct p
     visit(k->root, &w);
 }
 
+/* ---- places ---- */
+
+static void settle(struct keyed *k, struct keyed_entry *e)
+{
+    const struct publication *p = e->publication;
+    if (k->placed && p->has_geo)
+        places_add(&k->places, &e->place, p->latitude_e6, p->longitude_e6);
+}
+
+struct found {
+    const struct geo_box *box;
+    struct publication **list;
+    size_t count, capacity;
+};
+
+static void add_found(struct place *place, void *arg)
+{
+    struct found *f = arg;
+    struct keyed_entry *e = (struct keyed_entry *)((char *)place - offsetof(struct keyed_entry, place));
+    if (!publication_is_in(e->publication, f->box))
+        return;
+    if (f->count == f->capacity) {
+        f->capacity = f->capacity ? f->capacity * 2 : 64;
+        f->list = xrealloc(f->list, f->capacity * sizeof(struct publication *));
+    }
+    f->list[f->count++] = e->publication;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    int64_t x = (*(struct publication *const *)a)->offset, y = (*(struct publication *const *)b)->offset;
+    return (x > y) - (x < y);
+}
+
+static int by_key(const void *a, const void *b)
+{
+    return keyed_compare(publication_key(*(struct publication *const *)a), publication_key(*(struct publication *const *)b));
+}
+
+size_t keyed_in_box(struct keyed *k, const struct geo_box *box, enum keyed_order order, struct publication ***ret)
+{
+    struct found found = {.box = box};
+    if (!k->placed) {
+        k->placed = true;
+        for (struct keyed_entry *e = k->list; e; e = e->next)
+            settle(k, e);
+    }
+    places_each(&k->places, box, add_found, &found);
+    if (found.count)
+        qsort(found.list, found.count, sizeof(struct publication *), order == KEYED_BY_KEY ? by_key : by_offset);
+    *ret = found.list;
+    return found.count;
+}
+
 /* ---- the table ---- */
 
 static void detach(struct keyed *k, struct keyed_entry *e)
 {
     HASH_DEL(k->by_key, e);
     DL_DELETE(k->list, e);
+    places_remove(&k->places, &e->place);
     k->count--;
     k->bytes -= publication_size(e->publication);
     publication_unref(e->publication);
@@ -129,7 +189,7 @@ void keyed_done(struct keyed *k)
         entry_free(e);
     }
     k->root = NULL;
-    k->ordered = false;
+    k->ordered = k->placed = false;
 }
 
 static struct keyed_entry *find(const struct keyed *k, struct bytes key)
@@ -168,6 +228,7 @@ void keyed_put(struct keyed *k, struct publication *p)
     version_set(&e->version, p->version, publication_version_epoch(p));
     HASH_ADD_KEYPTR(hh, k->by_key, publication_key(p).data, key.len, e);
     DL_APPEND(k->list, e);
+    settle(k, e);
     if (is_new && k->ordered)
         order_insert(k, e);
     k->count++;

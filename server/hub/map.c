@@ -66,6 +66,17 @@ static bool add_entry(struct publication *p, void *arg)
     return true;
 }
 
+static void add_in_box(struct channel *c, const struct hub_map_read *r, struct page *page)
+{
+    struct publication **list;
+    size_t count = keyed_in_box(&c->keyed, r->box, KEYED_BY_KEY, &list);
+    bool more = true;
+    for (size_t i = 0; more && i < count; i++)
+        if (!r->has_cursor || keyed_compare(publication_key(list[i]), buf_bytes(&r->cursor)) > 0)
+            more = add_entry(list[i], page);
+    free(list);
+}
+
 static void read_page(struct channel *c, struct hub_map_read *r)
 {
     struct page page = {.read = r};
@@ -74,6 +85,8 @@ static void read_page(struct channel *c, struct hub_map_read *r)
         struct publication *p = keyed_find(&c->keyed, buf_bytes(&r->key));
         if (p && r->limit != 0)
             add_entry(p, &page);
+    } else if (r->box && r->limit != 0) {
+        add_in_box(c, r, &page);
     } else if (r->limit != 0) {
         keyed_each_key_after(&c->keyed, r->has_cursor ? buf_bytes(&r->cursor) : BYTES_NULL, add_entry, &page);
     }

@@ -26,6 +26,7 @@ struct hub_map_read {
     int64_t revision_offset;
     bool shifted;         /* revision_offset is one of the channels wire (or of the server API); 0: none, check the epoch only */
     const struct tag_filter *filter; /* entries that it does not want are left out; NULL none are. Lives until `done` */
+    const struct geo_box *box;       /* the same: what is not in it; NULL the whole globe and what has no place */
     /* out */
     enum crier_error error; /* 102, 107: no map, 112 */
     const char *detail;     /* static; NULL: the table's text */

@@ -23,6 +23,8 @@ struct publication *publication_new(const struct publication_parts *parts)
         .payload_len = (uint32_t)parts->payload.len,
         .latitude_e6 = parts->latitude_e6,
         .longitude_e6 = parts->longitude_e6,
+        .before = BEFORE_UNKNOWN,
+        .retagged = true,
         .has_key = parts->key.data != NULL,
         .removed = parts->payload.data == NULL,
         .has_geo = parts->has_geo,
@@ -43,6 +45,14 @@ struct publication *publication_ref(struct publication *p)
 {
     p->refs++;
     return p;
+}
+
+struct publication *publication_clone(const struct publication *p)
+{
+    struct publication *copy = xmalloc(publication_size(p));
+    memcpy(copy, p, publication_size(p));
+    copy->refs = 1;
+    return copy;
 }
 
 void publication_unref(struct publication *p)

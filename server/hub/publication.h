@@ -6,6 +6,14 @@
 #define CRIER_HUB_PUBLICATION_H
 
 #include "util/bytes.h"
+#include "util/geo.h"
+
+/* What its channel's table had under its key. */
+enum publication_before {
+    BEFORE_UNKNOWN, /* nobody looked, or the table does not reach back to the beginning */
+    BEFORE_NOWHERE, /* no entry, or one without a place */
+    BEFORE_PLACED,
+};
 
 struct publication {
     int64_t offset;
@@ -14,6 +22,9 @@ struct publication {
     uint32_t refs;
     uint32_t key_len, tags_len, info_len, epoch_len, payload_len;
     int32_t latitude_e6, longitude_e6; /* degrees * 1e6, where has_geo */
+    int32_t before_latitude_e6, before_longitude_e6; /* of the entry before, where BEFORE_PLACED */
+    uint8_t before;   /* set once, by the channel that takes it */
+    bool retagged;    /* that entry had, or may have had, other tags */
     bool has_key;
     int8_t is_json;   /* of the payload, once somebody asked: 1 yes, -1 no */
     bool removed;     /* tombstone: deletes the key, has no payload */
@@ -38,6 +49,8 @@ struct publication_parts {
 
 struct publication *publication_new(const struct publication_parts *parts);
 struct publication *publication_ref(struct publication *p);
+/* A copy of its own, what was before it included. */
+struct publication *publication_clone(const struct publication *p);
 void publication_unref(struct publication *p); /* accepts NULL */
 
 static inline struct bytes publication_key(const struct publication *p)
@@ -53,6 +66,11 @@ static inline struct bytes publication_tags(const struct publication *p)
 static inline struct bytes publication_info(const struct publication *p)
 {
     return p->info_len ? (struct bytes){p->data + p->key_len + p->tags_len, p->info_len} : BYTES_NULL;
+}
+
+static inline bool publication_is_in(const struct publication *p, const struct geo_box *box)
+{
+    return p->has_geo && !p->removed && geo_box_contains(box, p->latitude_e6, p->longitude_e6);
 }
 
 static inline struct bytes publication_version_epoch(const struct publication *p)

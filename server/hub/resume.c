@@ -157,9 +157,9 @@ static void on_read(struct bridge_reader *reader, const struct bridge_read_resul
 /* A herd that lost its server comes back at few places: one read serves all that missed the same. */
 static bool join_same(struct channel *c, struct hub_subscribe *s)
 {
-    for (struct resume *r = c->resuming; r && !s->filter; r = r->sibling) {
+    for (struct resume *r = c->resuming; r && !s->filter && !s->box; r = r->sibling) {
         const struct hub_subscribe *first = r->subscribes;
-        if (first->filter || first->block_form != s->block_form || first->offset != s->offset ||
+        if (first->filter || first->box || first->block_form != s->block_form || first->offset != s->offset ||
             strcmp(r->epoch, c->epoch) != 0)
             continue;
         LL_PREPEND2(r->subscribes, s, next_same);
@@ -185,6 +185,7 @@ bool resume_start(struct hub *hub, struct channel *c, struct hub_subscribe *s)
     memcpy(r->epoch, c->epoch, sizeof r->epoch);
     frame_builder_init(&r->builder, s->block_form, &c->frame);
     r->builder.filter = s->filter;
+    r->builder.box = s->box;
     c->resumes++;
     LL_PREPEND2(c->resuming, r, sibling);
     LL_APPEND(hub->resumes, r);

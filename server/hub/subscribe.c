@@ -90,13 +90,24 @@ static void add_publication(struct publication *p, void *arg)
     frame_builder_add(arg, p);
 }
 
+static void add_in_box(struct channel *c, const struct geo_box *box, struct frame_builder *builder)
+{
+    struct publication **list;
+    size_t count = keyed_in_box(&c->keyed, box, KEYED_BY_OFFSET, &list);
+    for (size_t i = 0; i < count; i++)
+        frame_builder_add(builder, list[i]);
+    free(list);
+}
+
 /* Newest publications; of a keyed channel the whole table, which is what a new client needs. */
 static struct frame_block *newest_block(struct channel *c, const struct hub_subscribe *s)
 {
     struct frame_builder builder;
     frame_builder_init(&builder, s->block_form, &c->frame);
     builder.filter = s->filter;
-    if (c->ns->keyed) {
+    if (s->box) {
+        add_in_box(c, s->box, &builder);
+    } else if (c->ns->keyed) {
         keyed_each_after(&c->keyed, INT64_MIN, add_publication, &builder);
     } else {
         size_t n = s->history < 0 || (size_t)s->history > c->history.count ? c->history.count : (size_t)s->history;
@@ -123,6 +134,8 @@ static struct frame_block *build_after(struct channel *c, const struct hub_subsc
     struct frame_builder builder;
     frame_builder_init(&builder, s->block_form, &c->frame);
     builder.filter = s->filter;
+    builder.box = s->box;
+    builder.unsure = s->conflate; /* the client has what was before those that are left out */
     for (size_t i = history_missed(&c->history, s->offset); i < c->history.count; i++) {
         struct publication *p = history_get(&c->history, i);
         if (!s->conflate || channel_is_newest_of_key(c, p))
@@ -134,7 +147,7 @@ static struct frame_block *build_after(struct channel *c, const struct hub_subsc
 static struct frame_block *block_after(struct channel *c, const struct hub_subscribe *s)
 {
     struct missed *m = &c->missed;
-    if (s->filter || s->conflate)
+    if (s->filter || s->box || s->conflate)
         return build_after(c, s);
     bool same = m->block && m->form == s->block_form && m->offset == s->offset && m->publications == c->publications &&
                 m->count == c->history.count;

@@ -19,6 +19,7 @@ struct hub_subscribe {
     bool deltas;         /* of items: against the one before */
     bool at_head;        /* nothing of before: from the newest on */
     const struct tag_filter *filter; /* of what comes before the live frames; NULL everything. Lives until `done` */
+    const struct geo_box *box; /* the same: what lies in it, and what left it; NULL everything */
     bool any_epoch;      /* the client has learnt none: its offset is of whatever numbering there is */
     bool shifted;        /* `offset` is one of the channels wire: struct frame_channel.shift is still in it */
     bool items;          /* what was missed as items for a reply */

@@ -12,7 +12,7 @@ static bool apply_policy(struct subscription *s)
     int64_t first = (renumbered ? f->epoch_offset : s->sent) + 1, last = f->log.base_offset;
 
     enum behind_policy policy = f->channel->ns->behind;
-    if (policy == BEHIND_SKIP && s->positioned)
+    if ((policy == BEHIND_SKIP && s->positioned) || (policy != BEHIND_CLOSE && s->window))
         policy = BEHIND_RESYNC;
     metric_add(M_GAPS, 1);
     switch (policy) {
@@ -43,7 +43,7 @@ static bool apply_policy(struct subscription *s)
 
 static bool behind(const struct subscription *s)
 {
-    return s->state == SUBSCRIPTION_LIVE && s->cursor < s->form->log.head;
+    return s->state == SUBSCRIPTION_LIVE && (s->cursor < s->form->log.head || (s->choosy && window_waits(s)));
 }
 
 static void move_to(struct subscription *s, uint64_t next)
@@ -69,12 +69,17 @@ static struct filter *filter_of(const struct subscription *s)
     return s->filter || s->join_leave ? s->filter : s->form->publications;
 }
 
+static bool wants(const struct subscription *s, uint64_t seq)
+{
+    return s->window ? window_wants(s, seq) : filter_wants_frame(s->filter, &s->form->log, seq);
+}
+
 /* A frame that its form could not carry ends the session of whoever wants it. */
 static bool meets_refused(const struct subscription *s)
 {
     const struct channel_form *f = s->form;
     for (uint64_t seq = s->cursor; seq < f->refused_to && seq < f->log.head; seq++)
-        if ((frame_log_facts(&f->log, seq).flags & FRAME_NOT_JSON) && filter_wants_frame(s->filter, &f->log, seq))
+        if ((frame_log_facts(&f->log, seq).flags & FRAME_NOT_JSON) && wants(s, seq))
             return true;
     return false;
 }
@@ -124,6 +129,10 @@ static bool is_base(const struct subscription *s)
 
 static void collect_wanted(struct subscription *s, struct buf *out, size_t limit)
 {
+    if (s->window) {
+        window_collect(s, out, limit);
+        return;
+    }
     while (behind(s) && (out->len == 0 || out->len < limit)) {
         uint64_t next;
         if (s->choosy && s->based && subscription_go_over(s))

@@ -138,6 +138,8 @@ struct frame_facts frame_log_facts(const struct frame_log *log, uint64_t seq)
                                 .tags = byte_run_between(&log->texts, tags, tags + m->meta.tags_len),
                                 .latitude_e6 = m->meta.latitude_e6,
                                 .longitude_e6 = m->meta.longitude_e6,
+                                .was_latitude_e6 = m->meta.was_latitude_e6,
+                                .was_longitude_e6 = m->meta.was_longitude_e6,
                                 .flags = m->meta.flags};
 }
 

@@ -31,13 +31,6 @@ struct frame_log_meta {
     struct frame_meta meta;
 };
 
-/* What is known of a frame beside its bytes; views into the log. */
-struct frame_facts {
-    struct bytes key, tags; /* empty: none */
-    int32_t latitude_e6, longitude_e6;
-    uint8_t flags;
-};
-
 void frame_log_init(struct frame_log *log, size_t limit_bytes, int64_t base_offset);
 void frame_log_done(struct frame_log *log);
 /* Forgets all frames; sequence numbers go on. */
@@ -55,7 +48,7 @@ uint64_t frame_log_seek(const struct frame_log *log, uint64_t from, int64_t offs
 struct bytes frame_log_slice(const struct frame_log *log, uint64_t seq, size_t limit, uint64_t *ret_next);
 /* Bytes of the frames [first, next). */
 struct bytes frame_log_between(const struct frame_log *log, uint64_t first, uint64_t next);
-/* Of the frame `seq` (base <= seq < head). */
+/* Of the frame `seq` (base <= seq < head); views into the log. */
 struct frame_facts frame_log_facts(const struct frame_log *log, uint64_t seq);
 
 #endif

@@ -12,6 +12,7 @@
 #include "hub/subscribe.h"
 #include "loop/filter.h"
 #include "loop/frame_log.h"
+#include "loop/window.h"
 
 struct loop;
 struct session;
@@ -84,9 +85,10 @@ struct subscription {
     bool join_leave;    /* wants to hear of others' */
     bool deltas;        /* gets deltas as soon as it has what they are against */
     bool based;         /* it has */
-    bool choosy;        /* does not simply get everything: has a filter, or is about to go over to deltas */
+    bool choosy;        /* does not simply get everything: has a filter or a window, or is about to go over to deltas */
     bool skipping;      /* waits to begin anew at the head, with a gap */
     struct filter *filter; /* of the form; NULL: whatever tags */
+    struct window *window; /* of a keyed channel with places; NULL: everything */
     uint64_t session_key;
 };
 
@@ -102,6 +104,7 @@ struct subscribe_request {
     bool deltas;     /* where the namespace has them; not with a filter, which would break their chain */
     struct bytes filter; /* FilterNode; data NULL: none */
     enum channels_encoding filter_encoding;
+    const struct geo_box *box; /* of a keyed channel: only what lies in it; NULL: everything. Not with deltas */
     bool shifted; /* `offset` is one of the channels wire */
     bool strict;  /* not recovered is a failure: nothing is handed over then */
     const char *info; /* raw JSON for the presence, of this subscription only; NULL none */
@@ -123,6 +126,11 @@ struct channel_form *channel_form_get(struct loop_channel *c, enum frame_form fo
 static inline struct bytes channel_form_name(const struct channel_form *f)
 {
     return (struct bytes){f->channel->name, f->channel->name_len};
+}
+/* Its clients of the channels wire are told no offsets. */
+static inline bool channel_is_unnumbered(const struct loop_channel *c)
+{
+    return c->ns->keyed && c->ns->map == MAP_EPHEMERAL;
 }
 /* Any thread. */
 size_t channel_form_clients(void *peer);

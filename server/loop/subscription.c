@@ -34,6 +34,7 @@ static void subscription_free(struct subscription *s)
 {
     expect(s, -1);
     filter_unref(&s->form->filters, s->filter);
+    window_end(s);
     free(s);
 }
 
@@ -53,6 +54,8 @@ static bool go_live(struct subscription *s, uint64_t cursor, int64_t position, c
     s->quiet = s->skipping = false;
     channel_form_place(s);
     s->announcing = true;
+    if (s->window && result->numbered)
+        window_said(s->window);
     if (!quiet)
         s->session->wire->subscribed(s->session, s, result);
     else if (skipped)
@@ -136,6 +139,7 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
     r->conflate = q->conflate;
     r->at_head = q->skip;
     r->filter = s->filter ? s->filter->tags : NULL;
+    r->box = window_box(s->window);
     r->items = q->items;
     r->strict = q->strict;
     r->deltas = s->deltas;
@@ -181,7 +185,7 @@ static struct frame_block *make_items(const struct subscription *s, uint64_t seq
 static struct frame_block *items_from(const struct subscription *s, uint64_t seq)
 {
     struct channel_form *f = s->form;
-    if (s->filter)
+    if (s->choosy)
         return make_items(s, seq);
     if (!f->missed || f->missed_from != seq || f->missed_to != f->log.head) {
         frame_block_unref(f->missed);
@@ -267,7 +271,7 @@ static void set_form(struct subscription *s, struct channel_form *f)
     expect(s, -1);
     s->form = f;
     expect(s, 1);
-    s->choosy = s->filter || (s->deltas && !frame_form_has_deltas(f->form));
+    s->choosy = s->filter || s->window || (s->deltas && !frame_form_has_deltas(f->form));
 }
 
 /* False when the filter is none. */
@@ -280,11 +284,13 @@ static bool apply_wishes(struct subscription *s, const struct subscribe_request 
         if (!s->filter)
             return false;
     }
-    bool deltas = q->deltas && !s->filter && s->form->channel->ns->delta && frame_form_of_deltas(form) != form;
+    if (q->box)
+        s->window = window_new(q->box, q->filter);
+    bool deltas = q->deltas && !s->filter && !s->window && s->form->channel->ns->delta && frame_form_of_deltas(form) != form;
     if (deltas)
         s->form = channel_form_get(s->form->channel, frame_form_before_deltas(form));
     s->deltas = deltas;
-    s->choosy = s->filter || deltas;
+    s->choosy = s->filter || s->window || deltas;
     expect(s, 1);
     return true;
 }

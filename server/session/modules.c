@@ -19,7 +19,7 @@ int crier_handle(struct crier *c, uint32_t type, const char *name, enum crier_co
 {
     struct modules *m = c->engine->modules;
     struct handler *h, *next;
-    if (type >= TYPED_RESERVED)
+    if (type >= TYPED_RESERVED || strcmp(name, MODULES_RESERVED_NAME) == 0)
         return -EINVAL;
     HASH_ITER(hh, m->handlers, h, next)
         if (h->type == type || strcmp(h->name, name) == 0)

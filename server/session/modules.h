@@ -13,6 +13,9 @@
 struct engine;
 struct session;
 
+/* The rpc of the channels wire that changes a box in place: no handler may have this name. */
+#define MODULES_RESERVED_NAME "geo"
+
 struct handler {
     struct crier *module;
     uint32_t type;

@@ -28,6 +28,7 @@ struct channels_map {
 struct page_read {
     uint64_t session, serial;
     struct tag_filter *filter;
+    struct geo_box box;
     bool first;
     size_t channel_len;
     char channel[];
@@ -73,6 +74,7 @@ static void go_live(struct session *s, struct channels_subscription *sub, bool s
         .deltas = sub->delta,
         .filter = m->filter ? (struct bytes){m->filter, m->filter_len} : BYTES_NULL,
         .filter_encoding = channels_client(s)->style.encoding,
+        .box = channels_box(sub),
     };
     m->subscribing = true;
     session_subscribe(s, &q);
@@ -90,7 +92,7 @@ void channels_map_live(struct session *s, struct channels_subscription *sub, con
         channels_error(s, id, CRIER_ERR_UNRECOVERABLE_POSITION, NULL);
         return;
     }
-    memcpy(sub->epoch, h->ret_epoch, sizeof sub->epoch);
+    channels_box_epoch(sub, h->ret_epoch, sub->epoch);
     sub->result = (struct channels_subscribe_result){
         .type = CHANNELS_MAP,
         .epoch = bytes_of(sub->epoch),
@@ -117,13 +119,15 @@ static void reply_page(struct session *s, struct channels_subscription *sub, con
     const struct channels_map *m = sub->map;
     CLEANUP_BUF ends = BUF_INIT;
     struct channels_out out;
+    char epoch[WINDOW_EPOCH_SIZE];
 
+    channels_box_epoch(sub, m->epoch, epoch);
     channels_item_ends(r->block, SIZE_MAX, &ends);
     const struct channels_subscribe_result result = {
         .type = CHANNELS_MAP,
         .phase = CHANNELS_PHASE_STATE,
         .cursor = r->more ? buf_bytes(&r->next) : BYTES_NULL,
-        .epoch = bytes_of(m->epoch),
+        .epoch = bytes_of(epoch),
         .offset = m->streamed ? (uint64_t)(m->position + m->shift) : 0,
         .state = channels_items_view(r->block ? (struct bytes){r->block->bytes, r->block->len} : BYTES_NULL, &ends),
     };
@@ -208,6 +212,8 @@ static void read_page(struct session *s, struct channels_subscription *sub, cons
     m->reading = true;
     r->arg = p;
     r->filter = p->filter;
+    r->box = channels_box(sub) ? &p->box : NULL;
+    p->box = sub->box;
     r->limit = m->limit;
     r->form = sub->delta && form == FORM_ITEM_JSON && namespace_of(s, sub)->delta ? FORM_ITEM_STRING : form;
     if (first && asked->epoch.len) {
@@ -264,14 +270,14 @@ static struct channels_map *map_new(struct session *s, const struct channels_sub
     return m;
 }
 
-static void begin(struct session *s, uint32_t id, const struct channels_subscribe *r)
+static void begin(struct session *s, uint32_t id, const struct channels_subscribe *r, const struct geo_box *box)
 {
     enum crier_error error = check_first(s, r);
     if (error != CRIER_OK) {
         channels_error(s, id, error, NULL);
         return;
     }
-    struct channels_subscription *sub = channels_subscription_new(s, id, r);
+    struct channels_subscription *sub = channels_subscription_new(s, id, r, box);
     if (!sub)
         return;
     sub->map = map_new(s, r);
@@ -300,7 +306,8 @@ static void go_on(struct session *s, struct channels_subscription *sub, uint32_t
     }
 }
 
-void channels_map_subscribe(struct session *s, uint32_t id, const struct channels_subscribe *r)
+void channels_map_subscribe(struct session *s, uint32_t id, const struct channels_subscribe *r,
+                            const struct geo_box *box)
 {
     struct channels_subscription *sub = channels_subscription_find(s, r->channel);
     if (sub && channels_map_is_paging(sub))
@@ -308,5 +315,5 @@ void channels_map_subscribe(struct session *s, uint32_t id, const struct channel
     else if (sub)
         channels_error(s, id, CRIER_ERR_ALREADY_SUBSCRIBED, NULL);
     else
-        begin(s, id, r);
+        begin(s, id, r, box);
 }

@@ -216,7 +216,9 @@ static void on_history(struct hub_call *call, void *owner)
 void channels_handle_history(struct session *s, uint32_t id, const struct channels_history *r)
 {
     enum crier_error error = check(s, r->channel, RIGHT_HISTORY);
-    if (error == CRIER_OK && r->has_since && r->since_epoch.len >= CHANNEL_EPOCH_SIZE)
+    uint64_t mark;
+    struct bytes since_epoch = window_epoch_plain(r->since_epoch, &mark);
+    if (error == CRIER_OK && r->has_since && since_epoch.len >= CHANNEL_EPOCH_SIZE)
         error = CRIER_ERR_UNRECOVERABLE_POSITION;
     if (error != CRIER_OK) {
         channels_error(s, id, error, NULL);
@@ -230,8 +232,8 @@ void channels_handle_history(struct session *s, uint32_t id, const struct channe
     h->has_since = r->has_since;
     h->shifted = true;
     h->since_offset = (int64_t)r->since_offset;
-    if (r->since_epoch.len)
-        memcpy(h->since_epoch, r->since_epoch.data, r->since_epoch.len);
+    if (since_epoch.len)
+        memcpy(h->since_epoch, since_epoch.data, since_epoch.len);
     hub_call_post(s->loop->engine->hub, &h->call);
 }
 
@@ -265,7 +267,9 @@ void channels_handle_rpc(struct session *s, uint32_t id, struct bytes method, st
     const struct handler *h = modules_handler_named(m, method);
     CLEANUP_BUF scratch = BUF_INIT;
 
-    if (!h)
+    if (bytes_eq_str(method, MODULES_RESERVED_NAME))
+        channels_handle_geo(s, id, data);
+    else if (!h)
         channels_error(s, id, m->handlers ? CRIER_ERR_METHOD_NOT_FOUND : CRIER_ERR_NOT_AVAILABLE, NULL);
     else if (to_handler_codec(s, h, &data, &scratch) < 0)
         channels_error(s, id, CRIER_ERR_BAD_REQUEST, NULL);

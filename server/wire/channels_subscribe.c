@@ -49,7 +49,8 @@ static bool may_resume(const struct session *s, struct bytes channel)
     return rights_check(s, ns, channel, RIGHT_HISTORY, RIGHT_SUBSCRIBED) == CRIER_OK;
 }
 
-static struct channels_subscription *add(struct session *s, struct bytes channel, const struct channels_subscribe *r)
+struct channels_subscription *channels_subscription_add(struct session *s, struct bytes channel,
+                                                        const struct channels_subscribe *r)
 {
     struct channels_subscription *sub = xcalloc(1, sizeof *sub + channel.len + 1);
     memcpy(sub->channel, channel.data, channel.len);
@@ -92,7 +93,8 @@ static void ask(struct session *s, struct channels_subscription *sub, const stru
                                   .join_leave = sub->join_leave || (ns && ns->push_join_leave),
                                   .deltas = sub->delta,
                                   .filter = r ? r->tf : BYTES_NULL,
-                                  .filter_encoding = channels_client(s)->style.encoding};
+                                  .filter_encoding = channels_client(s)->style.encoding,
+                                  .box = channels_box(sub)};
 
     if (r && sub->recover) {
         buf_append_bytes(&epoch, r->epoch);
@@ -158,14 +160,16 @@ static bool is_allowed(struct session *s, struct channels_subscription *sub, con
 
 /* NULL when it is not allowed, and answered. */
 struct channels_subscription *channels_subscription_new(struct session *s, uint32_t id,
-                                                        const struct channels_subscribe *r)
+                                                        const struct channels_subscribe *r,
+                                                        const struct geo_box *box)
 {
     enum crier_error error = check_request(s, r);
     if (error != CRIER_OK) {
         channels_error(s, id, error, NULL);
         return NULL;
     }
-    struct channels_subscription *sub = add(s, r->channel, r);
+    struct channels_subscription *sub = channels_subscription_add(s, r->channel, r);
+    channels_box_keep(sub, box, r->tf);
     sub->id = id;
     if (!is_allowed(s, sub, r)) {
         if (!s->closing)
@@ -194,13 +198,22 @@ void channels_handle_subscribe(struct session *s, uint32_t id, const struct chan
         channels_error(s, id, CRIER_ERR_NOT_AVAILABLE, NULL);
         return;
     }
-    if (r->type != CHANNELS_STREAM) {
-        channels_map_subscribe(s, id, r);
+    struct channels_subscribe own = *r;
+    struct geo_box read;
+    const struct geo_box *box;
+    const char *detail = NULL;
+    enum crier_error error = channels_box_read(s, &own, &read, &box, &detail);
+    if (error != CRIER_OK) {
+        channels_error(s, id, error, detail);
         return;
     }
-    struct channels_subscription *sub = channels_subscription_new(s, id, r);
+    if (r->type != CHANNELS_STREAM) {
+        channels_map_subscribe(s, id, &own, box);
+        return;
+    }
+    struct channels_subscription *sub = channels_subscription_new(s, id, &own, box);
     if (sub)
-        ask(s, sub, r);
+        ask(s, sub, &own);
 }
 
 /* Of the token or of the server API. */
@@ -219,7 +232,7 @@ void channels_subscribe_server_side(struct session *s, struct bytes channel, con
     struct channels_client *c = channels_client(s);
     if (channels_subscription_find(s, channel))
         return;
-    struct channels_subscription *sub = add(s, channel, r);
+    struct channels_subscription *sub = channels_subscription_add(s, channel, r);
     sub->server_side = true;
     if (by)
         take_wishes_of(sub, by);
@@ -248,86 +261,9 @@ void channels_handle_sub_refresh(struct session *s, uint32_t id, struct bytes ch
     channels_out_send(s, &out);
 }
 
-/* ---- answers ---- */
+/* ---- ending ---- */
 
-#define REPLY_ITEMS_BYTES 65536 /* of recovered publications in the reply; more follow it as pushes */
-
-uint32_t channels_item_ends(const struct frame_block *block, size_t limit_bytes, struct buf *ret_ends)
-{
-    uint32_t n = 0;
-    for (; block && n < block->count && (n == 0 || block->marks[n].end <= limit_bytes); n++)
-        buf_append(ret_ends, &block->marks[n].end, sizeof block->marks[n].end);
-    return n;
-}
-
-struct channels_items channels_items_view(struct bytes items, const struct buf *ends)
-{
-    return (struct channels_items){
-        .bytes = items, .ends = (const uint32_t *)(const void *)ends->data, .count = ends->len / sizeof(uint32_t)};
-}
-
-uint32_t channels_subscription_keep(struct channels_subscription *sub, const struct frame_block *block,
-                                    size_t limit_bytes)
-{
-    uint32_t n = channels_item_ends(block, limit_bytes, &sub->ends);
-    buf_append(&sub->items, block->bytes, n ? block->marks[n - 1].end : 0);
-    sub->result.publications = channels_items_view(buf_bytes(&sub->items), &sub->ends);
-    return n;
-}
-
-static uint32_t fill_result(struct channels_subscription *sub, const struct hub_subscribe *h)
-{
-    bool recovered = sub->recover && h->recovered;
-    if (h->numbered)
-        memcpy(sub->epoch, h->ret_epoch, sizeof sub->epoch);
-    sub->result = (struct channels_subscribe_result){
-        .epoch = bytes_of(sub->epoch),
-        .offset = recovered ? sub->asked_offset : (uint64_t)(h->position + h->shift),
-        .recoverable = sub->recoverable,
-        .positioned = sub->positioned,
-        .recovered = recovered,
-        .was_recovering = sub->recover,
-        .delta = sub->delta,
-        .expires = sub->expire_at_s != 0,
-        .ttl = channels_subscription_ttl(sub),
-        .data = sub->data ? bytes_of(sub->data) : BYTES_NULL,
-    };
-    return recovered && h->items && h->block ? channels_subscription_keep(sub, h->block, REPLY_ITEMS_BYTES) : 0;
-}
-
-/* What did not fit into the reply, as frames that follow it. */
-static void push_rest(struct session *s, const struct channels_subscription *sub, struct subscription *live,
-                      const struct frame_block *items, uint32_t from)
-{
-    const struct channels_style *style = &channels_client(s)->style;
-    struct frame_builder frames;
-    frame_builder_init(&frames, s->form, NULL);
-    for (uint32_t i = from; i < items->count; i++) {
-        uint32_t start = i ? items->marks[i - 1].end : 0;
-        size_t mark;
-        channels_begin(&frames.bytes, style, &mark);
-        channels_push_item(&frames.bytes, style, bytes_of(sub->channel),
-                           (struct bytes){items->bytes + start, items->marks[i].end - start});
-        channels_end(&frames.bytes, style, mark);
-        frame_builder_mark(&frames, items->marks[i].offset);
-    }
-    session_send_block(s, frame_builder_finish(&frames), live);
-}
-
-void channels_subscription_answer(struct session *s, struct channels_subscription *sub)
-{
-    struct channels_out out;
-    channels_out_begin(s, &out);
-    if (sub->server_side)
-        channels_push_subscribe(&out.bytes, &channels_client(s)->style, bytes_of(sub->channel), &sub->result);
-    else
-        channels_reply_subscribe(&out.bytes, channels_client(s)->style.encoding, sub->id, &sub->result);
-    channels_out_send(s, &out);
-    buf_done(&sub->items);
-    buf_done(&sub->ends);
-}
-
-static void send_unsubscribed(struct session *s, uint32_t id)
+void channels_send_unsubscribed(struct session *s, uint32_t id)
 {
     struct channels_out out;
     channels_out_begin(s, &out);
@@ -344,114 +280,6 @@ void channels_subscription_undo(struct session *s, struct channels_subscription 
     session_unsubscribe(s, buf_bytes(&name));
 }
 
-static void finish_undo(struct session *s, uint32_t id)
-{
-    send_unsubscribed(s, id);
-    channels_client(s)->undoing = false;
-    channels_receive_held(s);
-}
-
-static void begin(struct session *s, struct channels_subscription *sub, struct subscription *live,
-                  const struct hub_subscribe *h)
-{
-    struct channels_client *c = channels_client(s);
-    uint32_t taken = fill_result(sub, h);
-
-    sub->answered = true;
-    if (sub->server_side && c->state == CHANNELS_CONNECTING) {
-        sub->in_connect = true;
-        c->connect_waits--;
-        channels_connect_progress(s);
-    } else {
-        channels_subscription_answer(s, sub);
-    }
-    if (h->items && h->block && taken < h->block->count && !s->closing)
-        push_rest(s, sub, live, h->block, taken);
-}
-
-static bool overridden(enum auth_override by, bool configured)
-{
-    return by == AUTH_AS_CONFIGURED ? configured : by == AUTH_ON;
-}
-
-/* Nothing can be recovered where neither history nor a broker keeps it. */
-static void take_options(struct channels_subscription *sub, const struct channel_form *f)
-{
-    const struct config_namespace *ns = f->channel->ns;
-    bool kept = sub->may_resume && (ns->history > 0 || f->channel->by_broker);
-    sub->recoverable = kept && (overridden(sub->force_recovery, ns->force_recovery) || sub->wants_recovery);
-    sub->positioned = sub->recoverable || (kept && (overridden(sub->force_positioning, ns->force_positioning) ||
-                                                    sub->wants_position));
-}
-
-void channels_on_subscribed(struct session *s, struct subscription *live, const struct hub_subscribe *h)
-{
-    const struct loop_channel *channel = live->form->channel;
-    struct bytes name = {channel->name, channel->name_len};
-    struct channels_subscription *sub = channels_subscription_find(s, name);
-
-    if (!sub) { /* a module subscribed the session */
-        sub = add(s, name, NULL);
-        sub->server_side = true;
-    }
-    take_options(sub, live->form);
-    live->positioned = sub->positioned || sub->map;
-    sub->delta = live->deltas;
-    uint32_t id = sub->id, unsubscribe_id = sub->unsubscribe_id;
-    if (sub->map) {
-        channels_map_live(s, sub, live, h);
-    } else if (sub->recover && sub->strict && !h->recovered) {
-        channels_subscription_undo(s, sub);
-        channels_error(s, id, CRIER_ERR_UNRECOVERABLE_POSITION, NULL);
-    } else {
-        begin(s, sub, live, h);
-    }
-    if (!unsubscribe_id || s->closing)
-        return;
-    sub = channels_subscription_find(s, name);
-    if (sub)
-        channels_subscription_undo(s, sub);
-    finish_undo(s, unsubscribe_id);
-}
-
-void channels_on_subscribe_failed(struct session *s, struct bytes channel, enum crier_error error, const char *detail)
-{
-    struct channels_client *c = channels_client(s);
-    struct channels_subscription *sub = channels_subscription_find(s, channel);
-    if (!sub)
-        return;
-    uint32_t id = sub->id, unsubscribe_id = sub->unsubscribe_id;
-    bool in_connect = sub->server_side && c->state == CHANNELS_CONNECTING;
-
-    channels_subscription_drop(s, sub);
-    channels_error(s, id, error, detail);
-    if (unsubscribe_id)
-        finish_undo(s, unsubscribe_id);
-    if (in_connect) {
-        c->connect_waits--;
-        channels_connect_progress(s);
-    }
-}
-
-void channels_on_unsubscribed(struct session *s, struct bytes channel, int code, const char *reason)
-{
-    struct channels_subscription *sub = channels_subscription_find(s, channel);
-    struct channels_out out;
-    if (!sub)
-        return;
-    bool server_side = sub->server_side;
-    channels_subscription_drop(s, sub);
-    if (server_side && code >= CHANNELS_UNSUBSCRIBED_STATE) {
-        session_close(s, CHANNELS_CLOSE_INSUFFICIENT_STATE, "insufficient state");
-        return;
-    }
-    channels_out_begin(s, &out);
-    channels_push_unsubscribe(&out.bytes, &channels_client(s)->style, channel, (uint32_t)code, bytes_of(reason));
-    channels_out_send(s, &out);
-}
-
-/* ---- ending ---- */
-
 void channels_handle_unsubscribe(struct session *s, uint32_t id, struct bytes channel)
 {
     struct channels_subscription *sub = channels_subscription_find(s, channel);
@@ -466,7 +294,7 @@ void channels_handle_unsubscribe(struct session *s, uint32_t id, struct bytes ch
     }
     if (sub)
         channels_subscription_undo(s, sub);
-    send_unsubscribed(s, id);
+    channels_send_unsubscribed(s, id);
 }
 
 void channels_subscriptions_expire(struct session *s, int64_t now_s)

@@ -52,9 +52,12 @@ struct channels_subscription {
     enum auth_override force_recovery, force_positioning; /* by the token or the server API */
     bool recoverable, positioned;
     int32_t type;
+    bool has_box;
+    struct geo_box box; /* that it began with */
+    uint64_t mark;      /* of that box, in the epochs that the client is told */
     bool in_connect; /* the result waits for the connect reply */
     struct channels_subscribe_result result; /* points into the three below */
-    char epoch[CHANNEL_EPOCH_SIZE];
+    char epoch[WINDOW_EPOCH_SIZE];
     struct buf items, ends;
     struct channels_map *map; /* of a map subscription until it is live; NULL none */
     char *data;        /* raw, for the reply; NULL none */
@@ -149,7 +152,12 @@ void channels_subscriptions_expire(struct session *s, int64_t now_s);
 /* Parts of subscribing that map subscriptions share: adding under the command's id after checking it, refusing it with
  * the subscription gone, ending one that has just begun. */
 struct channels_subscription *channels_subscription_new(struct session *s, uint32_t id,
+                                                        const struct channels_subscribe *r,
+                                                        const struct geo_box *box);
+/* The same without checks and answers; `r` may be NULL. */
+struct channels_subscription *channels_subscription_add(struct session *s, struct bytes channel,
                                                         const struct channels_subscribe *r);
+void channels_send_unsubscribed(struct session *s, uint32_t id);
 void channels_subscription_refuse(struct session *s, struct channels_subscription *sub, enum crier_error error,
                                   const char *detail);
 void channels_subscription_drop(struct session *s, struct channels_subscription *sub);
@@ -167,13 +175,31 @@ void channels_subscription_answer(struct session *s, struct channels_subscriptio
 
 /* ---- map subscriptions: channels_map.c ---- */
 
-void channels_map_subscribe(struct session *s, uint32_t id, const struct channels_subscribe *r);
+void channels_map_subscribe(struct session *s, uint32_t id, const struct channels_subscribe *r,
+                            const struct geo_box *box);
 /* The hub's answer to the last step. */
 void channels_map_live(struct session *s, struct channels_subscription *sub, const struct subscription *live,
                        const struct hub_subscribe *h);
 /* Pages are being read: nothing of it is with the hub yet. */
 bool channels_map_is_paging(const struct channels_subscription *sub);
 void channels_map_free(struct channels_map *m); /* accepts NULL */
+
+/* ---- filters by place: channels_box.c ---- */
+
+/* The box in the data of a subscribe request: `*ret_box` is `storage`, or NULL where there is none. The epoch of `r`
+ * loses its mark; one of another box becomes none that there is. */
+enum crier_error channels_box_read(struct session *s, struct channels_subscribe *r, struct geo_box *storage,
+                                   const struct geo_box **ret_box, const char **ret_detail);
+/* `box` may be NULL. */
+void channels_box_keep(struct channels_subscription *sub, const struct geo_box *box, struct bytes filter);
+static inline const struct geo_box *channels_box(const struct channels_subscription *sub)
+{
+    return sub->has_box ? &sub->box : NULL;
+}
+/* An epoch as the client is told it. */
+void channels_box_epoch(const struct channels_subscription *sub, const char *epoch, char ret[WINDOW_EPOCH_SIZE]);
+/* The rpc that changes a box in place. */
+void channels_handle_geo(struct session *s, uint32_t id, struct bytes data);
 
 /* News from the engine, as in struct wire_ops. */
 void channels_on_subscribed(struct session *s, struct subscription *live, const struct hub_subscribe *h);

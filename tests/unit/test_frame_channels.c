@@ -197,7 +197,7 @@ static void metas_begin_with_the_first_frame_that_has_one_and_say_what_filters_l
     assert_int_equal(m[3].flags, FRAME_HAS_GEO);
     assert_int_equal(m[3].latitude_e6, 60170000);
     assert_int_equal(m[3].longitude_e6, -24930000);
-    assert_int_equal(m[4].flags, FRAME_REMOVED);
+    assert_int_equal(m[4].flags, FRAME_REMOVED | FRAME_WAS_UNKNOWN | FRAME_RETAGGED);
     assert_memory_equal(block->meta_bytes + m[4].key, "x", 1);
     assert_int_equal(m[5].key_len + m[5].tags_len + m[5].flags, 0);
     frame_block_unref(block);

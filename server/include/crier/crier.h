@@ -49,7 +49,8 @@ typedef int (*crier_module_init_fn)(struct crier *c);
 /* Message from a session. The payload is in the codec the handler was registered with, whatever the session speaks. */
 typedef void (*crier_handler_fn)(struct crier_request *r, struct crier_bytes payload, void *arg);
 
-/* `type` 0 to 0xfffffeff; `name` for rpc and logs. -EEXIST when type or name is taken. */
+/* `type` 0 to 0xfffffeff; `name` for rpc and logs. -EEXIST when type or name is taken,
+ * -EINVAL for a type beyond and for the name "geo", which is the server's own rpc. */
 CRIER_EXPORT int crier_handle(struct crier *c, uint32_t type, const char *name, enum crier_codec codec,
                               crier_handler_fn fn, void *arg);
 /* Schema of a message type (a ProtobufCMessageDescriptor): lets sessions with ?codec=protobuf and publications in JSON

@@ -155,6 +155,8 @@ static int init(struct crier *c)
     }
     for (size_t i = 0; i < sizeof handlers / sizeof *handlers && r == 0; i++)
         r = crier_handle(c, handlers[i].type, handlers[i].name, CRIER_JSON, handlers[i].fn, (void *)handlers[i].arg);
+    if (r == 0 && crier_handle(c, 101, "geo", CRIER_JSON, handle_echo, NULL) != -EINVAL)
+        return -EPROTO; /* the server's own */
     if (r == 0 && crier_handle(c, 100, "again", CRIER_JSON, handle_echo, NULL) != -EEXIST)
         return -EINVAL;
     crier_on_connect(c, on_connect, NULL);
