@@ -320,7 +320,8 @@ static void test_every_fault_is_reported_in_the_order_of_the_file(void **state)
         "[[modul]]\n",
         NULL,
         "t.toml:2:3 server.lisen: unknown key (did you mean listen?), allowed: listen, loops, web, web_sources, node_id, "
-        "driver_dir, module_dir, backlog, drain_ms, send_buffer_bytes, tls\n"
+        "driver_dir, module_dir, backlog, drain_ms, send_buffer_bytes, compression, "
+        "compression_min_bytes, tls\n"
         "t.toml:3:9 server.loops: wrong type, allowed: a whole number, 0 to 64\n"
         "t.toml:4:10 server.listen: not an address \"localhost\", allowed: \"host:port\", \"[ipv6]:port\", port 0 "
         "to 65535\n"
