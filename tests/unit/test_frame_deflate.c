@@ -166,7 +166,7 @@ static void messages_of_every_length_form_come_back(void **state)
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         CLEANUP_BUF big = BUF_INIT;
         for (size_t n = 4; n < sizes[i]; n++)
-            buf_append(&big, "abc" + n % 3, 1);
+            buf_append(&big, &"abc"[n % 3], 1);
         const struct bytes payload = buf_bytes(&big);
         struct frame_block *plain = build(FORM_TYPED_BINARY, &payload, 1);
         struct frame_block *twin = build(frame_form_deflated(FORM_TYPED_BINARY, true), &payload, 1);
