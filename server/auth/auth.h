@@ -15,6 +15,11 @@ struct auth;
 /* An option of the namespace that a token sets for one subscription. */
 enum auth_override { AUTH_AS_CONFIGURED, AUTH_OFF, AUTH_ON };
 
+static inline bool auth_overridden(enum auth_override by, bool configured)
+{
+    return by == AUTH_AS_CONFIGURED ? configured : by == AUTH_ON;
+}
+
 /* What the token of a session subscribes it to. Absent bytes have data NULL. */
 struct auth_subscription {
     struct bytes channel;

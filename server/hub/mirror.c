@@ -36,6 +36,8 @@ static void change(struct channel *mirror, const char *key, struct bytes info, s
 void mirror_joined(struct channel *c, const struct presence_client *client)
 {
     CLEANUP_BUF info = BUF_INIT;
+    if (client->hidden)
+        return;
     struct channel *clients = mirror_of(c, c->ns->presence_clients);
     struct channel *users = *client->user ? mirror_of(c, c->ns->presence_users) : NULL;
     if (clients) {

@@ -7,12 +7,6 @@
 
 #include "hub/hub.h"
 
-/* The hub is to hear who subscribes. */
-static inline bool namespace_keeps_presence(const struct config_namespace *ns)
-{
-    return ns->presence || ns->join_leave || *ns->presence_clients || *ns->presence_users;
-}
-
 /* A client's key has its ClientInfo and no data; a user's key has neither, and "" is no user. */
 void mirror_joined(struct channel *c, const struct presence_client *client);
 /* The client's key goes at once, the user's when its time is over. */

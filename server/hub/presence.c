@@ -15,6 +15,7 @@ static void remove_entry(struct presence *p, struct presence_entry *e)
 {
     HASH_DEL(p->entries, e);
     p->count--;
+    p->listed -= !e->client.hidden;
     free(e);
 }
 
@@ -29,6 +30,14 @@ static struct presence_entry *find(const struct presence *p, const char *session
 {
     struct presence_entry *e;
     HASH_FIND(hh, p->entries, session, strlen(session), e);
+    return e;
+}
+
+/* The first one from `e` on that is listed. */
+static const struct presence_entry *listed(const struct presence_entry *e)
+{
+    while (e && e->client.hidden)
+        e = e->hh.next;
     return e;
 }
 
@@ -61,15 +70,13 @@ bool presence_join(struct presence *p, const struct presence_client *client)
         .name = copy_to(&at, client->name),
         .conn_info = copy_to(&at, client->conn_info),
         .chan_info = copy_to(&at, client->chan_info),
+        .hidden = client->hidden,
+        .silent = client->silent,
     };
     HASH_ADD_KEYPTR(hh, p->entries, e->client.session, strlen(e->client.session), e);
     p->count++;
+    p->listed += !client->hidden;
     return true;
-}
-
-bool presence_has(const struct presence *p, const char *session)
-{
-    return find(p, session) != NULL;
 }
 
 const struct presence_client *presence_find(const struct presence *p, const char *session)
@@ -87,7 +94,7 @@ void presence_leave(struct presence *p, const char *session)
 
 void presence_each(const struct presence *p, void (*fn)(const struct presence_client *client, void *arg), void *arg)
 {
-    for (const struct presence_entry *e = p->entries; e; e = e->hh.next)
+    for (const struct presence_entry *e = listed(p->entries); e; e = listed(e->hh.next))
         fn(&e->client, arg);
 }
 
@@ -142,7 +149,7 @@ void presence_write(const struct presence *p, struct buf *out)
 {
     const char *separator = "";
     buf_append_str(out, "[");
-    for (struct presence_entry *e = p->entries; e; e = e->hh.next) {
+    for (const struct presence_entry *e = listed(p->entries); e; e = listed(e->hh.next)) {
         buf_append_str(out, separator);
         buf_append_str(out, "{");
         write_entry(&e->client, out);
@@ -156,7 +163,7 @@ void presence_write_map(const struct presence *p, struct buf *out)
 {
     const char *separator = "";
     buf_append_str(out, "{");
-    for (struct presence_entry *e = p->entries; e; e = e->hh.next) {
+    for (const struct presence_entry *e = listed(p->entries); e; e = listed(e->hh.next)) {
         buf_append_str(out, separator);
         buf_append_json_string(out, bytes_of(e->client.session));
         buf_append_str(out, ":");
@@ -175,7 +182,7 @@ size_t presence_users(const struct presence *p)
 {
     size_t n = 0, distinct = 0;
     const char **users = xmalloc((p->count + 1) * sizeof *users);
-    for (struct presence_entry *e = p->entries; e; e = e->hh.next)
+    for (const struct presence_entry *e = listed(p->entries); e; e = listed(e->hh.next))
         users[n++] = e->client.user;
     qsort(users, n, sizeof *users, compare_users);
     for (size_t i = 0; i < n; i++)

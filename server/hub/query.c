@@ -45,7 +45,7 @@ static enum crier_error query_presence(struct hub *hub, struct hub_query *q)
         return CRIER_ERR_NOT_AVAILABLE;
     if (q->kind == HUB_QUERY_PRESENCE_STATS) {
         const struct presence *p = c ? &c->presence : &none;
-        buf_printf(&q->json, "{\"num_clients\":%zu,\"num_users\":%zu}", p->count, presence_users(p));
+        buf_printf(&q->json, "{\"num_clients\":%zu,\"num_users\":%zu}", p->listed, presence_users(p));
         return CRIER_OK;
     }
     if (q->kind == HUB_QUERY_PRESENCE_MAP) {

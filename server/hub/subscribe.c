@@ -39,7 +39,8 @@ void hub_subscribe_free(struct hub_subscribe *s)
 static void announce(struct channel *c, uint32_t type, const char *session)
 {
     CLEANUP_BUF json = BUF_INIT, info = BUF_INIT;
-    if (!c->ns->join_leave || !presence_has(&c->presence, session))
+    const struct presence_client *client = presence_find(&c->presence, session);
+    if (!client || client->silent)
         return;
     buf_append_str(&json, "{\"channel\":");
     buf_append_json_string(&json, c->frame.name);
@@ -55,7 +56,8 @@ void subscribe_answer(struct channel *c, struct hub_subscribe *s, struct frame_b
 {
     channel_flush(c, 0);
     const struct presence_client client = {.session = s->session, .user = s->user, .name = s->name,
-                                           .conn_info = s->conn_info, .chan_info = s->chan_info};
+                                           .conn_info = s->conn_info, .chan_info = s->chan_info,
+                                           .hidden = s->hidden, .silent = s->silent};
     bool joins = s->session && presence_join(&c->presence, &client);
     /* On the channels wire a client hears of itself, after its answer. */
     CLEANUP_BUF own = BUF_INIT;

@@ -29,6 +29,7 @@ struct hub_subscribe {
     int64_t offset;      /* last one the client has */
     char *session, *user, *name; /* presence: joins before the answer; session NULL: not kept */
     char *conn_info, *chan_info; /* raw JSON for the presence; NULL none */
+    bool hidden, silent; /* as in struct presence_client */
     int64_t history;     /* without position, or when it cannot be resumed: the newest ones at most */
     /* out */
     enum crier_error error;

@@ -7,6 +7,7 @@
 
 #include <uthash.h>
 
+#include "auth/auth.h"
 #include "config/config.h"
 #include "hub/hub.h"
 #include "hub/subscribe.h"
@@ -108,6 +109,8 @@ struct subscribe_request {
     bool shifted; /* `offset` is one of the channels wire */
     bool strict;  /* not recovered is a failure: nothing is handed over then */
     const char *info; /* raw JSON for the presence, of this subscription only; NULL none */
+    enum auth_override presence; /* is listed among those who are there */
+    enum auth_override joins;    /* others are told that it comes and goes */
     bool items; /* what was missed comes as items for the wire's reply, not as frames */
 };
 

@@ -2,7 +2,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "hub/mirror.h"
 #include "loop/engine.h"
 #include "session/session.h"
 #include "util/metrics.h"
@@ -129,6 +128,23 @@ static void on_subscribed(struct hub_call *call, void *owner)
     hub_subscribe_free(r);
 }
 
+static bool is_listed(const struct config_namespace *ns, const struct subscribe_request *q)
+{
+    return auth_overridden(q->presence, ns->presence || *ns->presence_clients || *ns->presence_users);
+}
+
+static bool is_announced(const struct config_namespace *ns, const struct subscribe_request *q)
+{
+    return auth_overridden(q->joins, ns->join_leave);
+}
+
+/* The hub is to hear who subscribes. */
+static bool joins_presence(const struct subscription *s, const struct subscribe_request *q)
+{
+    const struct config_namespace *ns = s->form->channel->ns;
+    return !s->joined && (is_listed(ns, q) || is_announced(ns, q));
+}
+
 static void ask_hub(struct subscription *s, const struct subscribe_request *q)
 {
     struct channel_form *f = s->form;
@@ -150,7 +166,9 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
         r->offset = q->offset;
         snprintf(r->epoch, sizeof r->epoch, "%s", q->epoch);
     }
-    if (namespace_keeps_presence(f->channel->ns) && !s->joined) {
+    if (joins_presence(s, q)) {
+        r->hidden = !is_listed(f->channel->ns, q);
+        r->silent = !is_announced(f->channel->ns, q);
         r->session = xstrdup(s->session->id);
         r->user = xstrdup(s->session->user);
         r->name = xstrdup(s->session->name);
@@ -202,7 +220,7 @@ static bool can_start_here(const struct subscription *s, const struct subscribe_
     const struct channel_form *f = s->form;
     const struct config_namespace *ns = f->channel->ns;
     if (!f->attached || f->detaching || ns->interval_ms || q->conflate || ns->key_ttl_ms ||
-        (namespace_keeps_presence(ns) && !s->joined))
+        joins_presence(s, q))
         return false;
     if (q->shifted && !f->numbered)
         return false;

@@ -108,18 +108,13 @@ static void begin(struct session *s, struct channels_subscription *sub, struct s
         push_rest(s, sub, live, h->block, taken);
 }
 
-static bool overridden(enum auth_override by, bool configured)
-{
-    return by == AUTH_AS_CONFIGURED ? configured : by == AUTH_ON;
-}
-
 /* Nothing can be recovered where neither history nor a broker keeps it. */
 static void take_options(struct channels_subscription *sub, const struct channel_form *f)
 {
     const struct config_namespace *ns = f->channel->ns;
     bool kept = sub->may_resume && (ns->history > 0 || f->channel->by_broker);
-    sub->recoverable = kept && (overridden(sub->force_recovery, ns->force_recovery) || sub->wants_recovery);
-    sub->positioned = sub->recoverable || (kept && (overridden(sub->force_positioning, ns->force_positioning) ||
+    sub->recoverable = kept && (auth_overridden(sub->force_recovery, ns->force_recovery) || sub->wants_recovery);
+    sub->positioned = sub->recoverable || (kept && (auth_overridden(sub->force_positioning, ns->force_positioning) ||
                                                     sub->wants_position));
 }
 

@@ -90,7 +90,10 @@ static void ask(struct session *s, struct channels_subscription *sub, const stru
                                   .shifted = !pushed,
                                   .strict = sub->strict,
                                   .info = sub->info,
-                                  .join_leave = sub->join_leave || (ns && ns->push_join_leave),
+                                  .join_leave = sub->join_leave ||
+                                                (ns && auth_overridden(sub->push_join_leave, ns->push_join_leave)),
+                                  .presence = sub->presence,
+                                  .joins = sub->joins,
                                   .deltas = sub->delta,
                                   .filter = r ? r->tf : BYTES_NULL,
                                   .filter_encoding = channels_client(s)->style.encoding,
@@ -221,7 +224,9 @@ static void take_wishes_of(struct channels_subscription *sub, const struct auth_
 {
     sub->info = by->info.data ? bytes_dup(by->info) : NULL;
     sub->data = by->data.data ? bytes_dup(by->data) : NULL;
-    sub->join_leave |= by->push_join_leave == AUTH_ON;
+    sub->push_join_leave = by->push_join_leave;
+    sub->presence = by->presence;
+    sub->joins = by->join_leave;
     sub->force_recovery = by->force_recovery;
     sub->force_positioning = by->force_positioning;
 }

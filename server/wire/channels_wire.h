@@ -49,7 +49,8 @@ struct channels_subscription {
     bool may_resume; /* by the namespace's rights */
     bool delta, join_leave;
     bool wants_recovery, wants_position;
-    enum auth_override force_recovery, force_positioning; /* by the token or the server API */
+    /* By the token or the server API. */
+    enum auth_override force_recovery, force_positioning, push_join_leave, presence, joins;
     bool recoverable, positioned;
     int32_t type;
     bool has_box;

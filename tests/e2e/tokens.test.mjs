@@ -327,3 +327,41 @@ test('no token, key or claim is in the log', async (t) => {
   await until(() => (server.logs().match(/token refused/g) ?? []).length === 2, 'two lines');
   for (const secret of token.split('.')) assert.ok(!server.logs().includes(secret));
 });
+
+test('what a token says of a single subscription goes before the namespace', async (t) => {
+  const namespace = [{ name: 'open', history: 10, publish: true, presence: true, join_leave: true, push_join_leave: true, force_recovery: true },
+    { name: 'shut', history: 10, presence: true, force_recovery: false }];
+  const server = await startCrier({ t, config: { namespace } });
+  const connect = async (sub, channel, override) => {
+    const values = Object.fromEntries(Object.entries(override).map(([name, value]) => [name, { value }]));
+    const raw = await RawChannels.open(t, server, { connect: { token: server.token({ sub, subs: { [channel]: { override: values } } }) } });
+    return Object.assign(raw, { result: raw.replies[0].connect.subs[channel] });
+  };
+  const users = async (channel) => {
+    const { presence } = await server.api('presence', { channel });
+    return Object.values(presence).map((p) => p.user).sort();
+  };
+  const told = (raw) => raw.pushes().flatMap((p) => (p.join ? [`+${p.join.info.user}`] : p.leave ? [`-${p.leave.info.user}`] : []));
+
+  const watcher = await connect('watcher', 'open:a', {});
+  await connect('hidden', 'open:a', { presence: false });
+  const silent = await connect('silent', 'open:a', { join_leave: false });
+  const deaf = await connect('deaf', 'open:a', { force_push_join_leave: false });
+  silent.socket.close();
+  await until(async () => !(await users('open:a')).includes('silent'), 'the leave');
+  await connect('last', 'open:a', {});
+  await until(() => told(watcher).includes('+last'), 'joins');
+  assert.deepEqual(told(watcher), ['+watcher', '+hidden', '+deaf', '+last']);
+  assert.deepEqual(told(deaf), []);
+  assert.deepEqual(await users('open:a'), ['deaf', 'last', 'watcher']);
+  assert.deepEqual(await server.api('presence_stats', { channel: 'open:a' }), { num_clients: 3, num_users: 3 });
+
+  const plain = await connect('plain', 'shut:a', {});
+  const loud = await connect('loud', 'shut:a', { join_leave: true, force_push_join_leave: true, force_recovery: true });
+  await connect('guest', 'shut:a', { join_leave: true });
+  await until(() => told(loud).length === 2, 'joins');
+  assert.deepEqual([told(loud), told(plain)], [['+loud', '+guest'], []]);
+  assert.deepEqual([plain.result.recoverable, loud.result.recoverable], [undefined, true]);
+  const off = await connect('off', 'open:b', { force_recovery: false });
+  assert.deepEqual([off.result.recoverable, watcher.result.recoverable], [undefined, true]);
+});
