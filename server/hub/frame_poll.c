@@ -34,6 +34,10 @@ uint8_t frame_poll_append(struct frame_builder *b, struct publication *p)
         buf_append_str(out, ",\"tags\":");
         buf_append_bytes(out, publication_tags(p));
     }
+    if (p->info_len) {
+        buf_append_str(out, ",\"info\":");
+        buf_append_bytes(out, publication_info(p));
+    }
     if (p->removed)
         buf_append_str(out, ",\"removed\":true");
     else

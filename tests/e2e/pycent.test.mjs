@@ -79,6 +79,9 @@ for (const kind of ['sync', 'async']) {
     assert.deepEqual((await call('history', { channel: 'news', limit: 1, reverse: true })).publications.map((p) => p.offset), [5]);
     await assert.rejects(call('history', { channel: 'news', since: { offset: 1, epoch: 'other' } }), { kind: 'CentApiResponseError', code: 112 });
     await assert.rejects(call('history', { channel: 'plain:x' }), { code: 108 });
+    await client.publish('news', { n: 6 });
+    const [own] = (await call('history', { channel: 'news', limit: 1, reverse: true })).publications;
+    assert.deepEqual([own.info.user, own.info.conn_info, own.data], ['ann', { name: 'Ann' }, { n: 6 }]);
     assert.deepEqual(await call('history_remove', { channel: 'news' }), {});
     assert.deepEqual((await call('history', { channel: 'news', limit: -1 })).publications, []);
 

@@ -26,6 +26,17 @@ test('tags reach subscribers and history, and are texts', async (t) => {
   assert.ok((await call(server, 'publish', { channel: 'news', data: 1, tags: null })).result);
 });
 
+test('history says which client published, for API and polling', async (t) => {
+  const server = await startCrier({ t, config: { namespace: namespaces } });
+  const client = await channelsClient(t, server, { token: server.token({ sub: 'ann', info: { name: 'Ann\n' } }) });
+  await client.publish('news', { n: 1 });
+  await server.api('publish', { channel: 'news', data: { n: 2 } });
+  const [{ info }, byServer] = (await server.api('history', { channel: 'news', limit: -1 })).publications;
+  assert.deepEqual([info.user, info.conn_info, byServer.info], ['ann', { name: 'Ann\n' }, undefined]);
+  assert.match(info.client, /^[\w-]{12}$/);
+  assert.deepEqual((await server.get('/channels/news')).json.publications.map((p) => p.info), [info, undefined]);
+});
+
 test('skip_history: who is there gets it, nobody finds it later', async (t) => {
   const server = await start(t);
   const sub = await subscribed(await channelsClient(t, server), 'news');
