@@ -29,12 +29,23 @@ static void handle_inbox(struct bridge *b, struct mail *m)
     mqtt_deliver(b);
 }
 
+/* The connection whose state says more about the bridge. */
+static const struct link *telling_link(const struct bridge *b)
+{
+    static const int weight[] = {
+        [BRIDGE_READY] = 0, [BRIDGE_DEGRADED] = 1, [BRIDGE_CONNECTING] = 2, [BRIDGE_FAILED] = 3};
+    const struct link *r = &b->receiving, *p = &b->publishing;
+    return weight[p->state] > weight[r->state] ? p : r;
+}
+
 void mqtt_refresh_state(struct bridge *b)
 {
     const struct bridge_source_sub *faulty = mqtt_subscription_fault(b);
-    enum bridge_state state = b->link_state;
+    const struct link *l = telling_link(b);
+    enum bridge_state state = l->state;
     char reason[MQTT_REASON_SIZE];
-    snprintf(reason, sizeof reason, "%s", b->link_reason);
+    bool names_role = l->role->what && *l->reason;
+    snprintf(reason, sizeof reason, "%s%s%.230s", names_role ? l->role->what : "", names_role ? ": " : "", l->reason);
     if (state == BRIDGE_READY && faulty) {
         state = BRIDGE_DEGRADED;
         snprintf(reason, sizeof reason, "%.100s: %.140s", faulty->wire, faulty->fault);
@@ -49,6 +60,7 @@ void mqtt_refresh_state(struct bridge *b)
 
 struct state_mail {
     struct mail mail;
+    struct link *link;
     enum bridge_state state;
     char reason[MQTT_REASON_SIZE];
 };
@@ -56,19 +68,20 @@ struct state_mail {
 static void handle_state(struct bridge *b, struct mail *m)
 {
     struct state_mail *s = (struct state_mail *)m;
-    b->link_state = s->state;
-    memcpy(b->link_reason, s->reason, sizeof b->link_reason);
+    s->link->state = s->state;
+    memcpy(s->link->reason, s->reason, sizeof s->link->reason);
     free(s);
     mqtt_refresh_state(b);
 }
 
-void mqtt_report_state(struct bridge *b, enum bridge_state state, const char *reason)
+void mqtt_report_state(struct link *l, enum bridge_state state, const char *reason)
 {
     struct state_mail *s = xcalloc(1, sizeof *s);
     s->mail.handle = handle_state;
+    s->link = l;
     s->state = state;
     snprintf(s->reason, sizeof s->reason, "%s", reason ? reason : "");
-    mqtt_mail(b, &s->mail);
+    mqtt_mail(l->bridge, &s->mail);
 }
 
 /* ---- open ---- */
@@ -118,6 +131,8 @@ static void bridge_free(struct bridge *b)
 {
     mqtt_subscriptions_free(b);
     inbox_done(&b->inbox);
+    free(b->receiving.client_id);
+    free(b->publishing.client_id);
     mqtt_options_done(&b->options);
     pthread_cond_destroy(&b->wake);
     pthread_mutex_destroy(&b->lock);
@@ -162,6 +177,7 @@ static int mqtt_open(const struct bridge_open *open, struct bridge **ret_bridge,
     struct bridge *b = bridge_new(open);
     b->options = options;
     inbox_init(&b->inbox, options.receive_queue);
+    mqtt_links_init(b);
     r = bridge_mailbox_init(&b->mailbox, b->loop, on_mail);
     if (r < 0) {
         snprintf(error, error_size, "event loop: %s", uv_strerror(r));

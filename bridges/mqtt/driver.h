@@ -1,4 +1,8 @@
-/* The mqtt driver's inside: one bridge = one MQTT connection with one session.
+/* The mqtt driver's inside: a bridge is two MQTT connections, one that receives and one that publishes.
+ *
+ * The receiving one keeps its session at the broker, so that nothing is lost while it is away; it carries the last will.
+ * The publishing one begins with nothing each time, in the library and at the broker: the library sends what is left in
+ * a session from memory that it has freed, so what was on its way is sent again from the bridge's own lists.
  *
  * Three kinds of thread meet here. The hub thread calls the driver and gets every answer. The bridge's own worker makes
  * every call into the client library, because the library holds one lock for the whole process while it resolves names,
@@ -55,6 +59,32 @@ struct broker_limits {
 TAILQ_HEAD(publish_list, publish);
 TAILQ_HEAD(subscription_list, bridge_source_sub);
 
+/* One connection. The two of a bridge differ by their role. */
+struct link {
+    struct bridge *bridge;
+    const struct link_role *role;
+    char *client_id;
+
+    /* hub thread */
+    enum bridge_state state;
+    char reason[MQTT_REASON_SIZE];
+
+    /* under the bridge's `lock` */
+    enum phase phase;
+    unsigned events;
+    int event_code;                    /* of EVENT_FAILED, or the broker's reason to disconnect */
+    char event_text[MQTT_REASON_SIZE];
+    bool session_present;
+    bool server_left;                  /* event_code is from the broker's DISCONNECT */
+    struct broker_limits limits;
+
+    /* worker */
+    MQTTAsync client;
+    size_t server; /* index of the next attempt */
+    uint64_t attempt_at_ms, backoff_ms, connected_at_ms, checked_at_ms, phase_since_ms;
+    bool was_connected, tuned, told_ready;
+};
+
 struct bridge {
     /* hub thread */
     const struct bridge_host_ops *host_ops;
@@ -67,8 +97,8 @@ struct bridge {
     size_t publish_queue;
     struct publish_list pending; /* not yet answered, oldest first */
     size_t pending_count;
-    enum bridge_state link_state, told_state;
-    char link_reason[MQTT_REASON_SIZE], told_reason[MQTT_REASON_SIZE];
+    enum bridge_state told_state;
+    char told_reason[MQTT_REASON_SIZE];
     bool told;
     char epoch[33];
     int handles_open;
@@ -80,30 +110,20 @@ struct bridge {
     /* any thread */
     struct inbox inbox;
     struct mail inbox_mail;
-    atomic_bool overrun; /* the hub was behind for too long: disconnect */
+    atomic_bool overrun; /* the hub was behind for too long: the receiving connection leaves */
 
     /* under `lock` */
     pthread_mutex_t lock;
     pthread_cond_t wake; /* the worker */
-    enum phase phase;
-    unsigned events;
-    int event_code;                    /* of EVENT_FAILED, or the broker's reason to disconnect */
-    char event_text[MQTT_REASON_SIZE];
-    bool session_present;
-    bool server_left;                  /* event_code is from the broker's DISCONNECT */
-    struct broker_limits limits;
+    unsigned wakes;
+    struct link receiving, publishing;
     bool closing;
     uint64_t close_at_ms;
-    struct publish_list outgoing;      /* not yet given to the library: surely not sent */
-    struct publish_list handed;        /* given to it, no answer yet */
-    size_t outgoing_count, slots_used; /* slots: handed ones that count against max_inflight */
+    struct publish_list outgoing; /* to be given to the library; what was on its way before comes first */
+    struct publish_list handed;   /* given to it, no answer yet */
+    size_t outgoing_count, handed_count;
     struct subscription_list subscriptions; /* the hub appends, others read */
-
-    /* worker */
-    MQTTAsync client;
-    size_t server; /* index of the next attempt */
-    uint64_t attempt_at_ms, backoff_ms, connected_at_ms, checked_at_ms, phase_since_ms;
-    bool was_connected, tuned, said_farewell;
+    bool said_farewell, farewell_stored;
 };
 
 struct bridge_source_sub {
@@ -126,8 +146,8 @@ struct bridge_source_sub {
 
 /* driver.c: from any thread to the hub thread. */
 void mqtt_mail(struct bridge *b, struct mail *m);
-/* Any thread. Reports the connection's state; the hub side merges it with that of the subscriptions. */
-void mqtt_report_state(struct bridge *b, enum bridge_state state, const char *reason);
+/* Any thread. Reports a connection's state; the hub side merges it with the other's and that of the subscriptions. */
+void mqtt_report_state(struct link *l, enum bridge_state state, const char *reason);
 /* Hub thread. Tells the host when something changed. */
 void mqtt_refresh_state(struct bridge *b);
 /* Hub thread: the worker has ended. */
@@ -138,30 +158,61 @@ int mqtt_link_start(struct bridge *b);
 /* Under `lock`. */
 void mqtt_link_wake(struct bridge *b);
 
+/* phase.c: worker, under `lock`, which it leaves for the library's calls. */
+void mqtt_links_init(struct bridge *b);
+/* Does one thing of what a connection's phase and events ask for. False: there was nothing to do. */
+bool mqtt_link_step(struct link *l);
+/* When to look again without being woken. */
+uint64_t mqtt_link_wake_ms(const struct link *l);
+
+/* event.c: worker, under `lock`. */
+void mqtt_link_enter(struct link *l, enum phase phase);
+void mqtt_link_attempt(struct link *l);
+bool mqtt_link_handle_events(struct link *l);
+void mqtt_link_handle_disconnected(struct link *l);
+
+/* What the two connections do differently. */
+struct link_role {
+    const char *what;    /* before the reason of its state; NULL: nothing */
+    bool keeps_session;  /* else client and session are made anew for each connection */
+    bool carries_will;
+    void (*on_connected)(struct link *l);
+    void (*on_lost)(struct link *l);
+    bool (*is_ready)(const struct link *l); /* connected, and all that belongs to it */
+    bool (*work)(struct link *l); /* while connected; false: nothing to do now */
+    bool (*is_full)(const struct link *l); /* there is work, but the library does not take it just now */
+    bool (*may_end)(const struct link *l); /* while the bridge closes */
+    bool (*take_leave)(struct link *l);    /* last words before the end; false: there are none */
+};
+
 /* connect.c: worker, without `lock`. */
 extern const struct broker_limits mqtt_no_limits;
-int mqtt_client_create(struct bridge *b);
-/* An event follows. */
-void mqtt_client_connect(struct bridge *b);
-void mqtt_client_disconnect(struct bridge *b);
-bool mqtt_client_is_connected(struct bridge *b);
-void mqtt_client_no_delay(struct bridge *b);
+/* Makes the client where there is none. An event follows. */
+void mqtt_client_connect(struct link *l);
+/* `reason`: MQTT 5 reason code, 0 or MQTTREASONCODE_DISCONNECT_WITH_WILL_MESSAGE. */
+void mqtt_client_disconnect(struct link *l, enum MQTTReasonCodes reason);
+bool mqtt_client_is_connected(struct link *l);
+void mqtt_client_no_delay(struct link *l);
 /* Sends DISCONNECT where connected; no callback runs afterwards. */
-void mqtt_client_destroy(struct bridge *b);
+void mqtt_client_destroy(struct link *l);
 
-/* publish.c */
+/* publish.c: hub thread */
 void mqtt_publish(struct bridge *b, const struct bridge_message *m, void *cookie);
 void mqtt_on_expiry(uv_timer_t *timer);
-/* Under `lock`: one more may be given to the library. */
-bool mqtt_publish_has_slot(const struct bridge *b);
-/* Worker, under `lock`, which it leaves for the library's calls. False: nothing could be done now. */
-bool mqtt_publish_pending(struct bridge *b);
-/* Worker, under `lock`: after a reconnect, slots of QoS 0 messages whose writing was cut off. */
-void mqtt_publish_reconnected(struct bridge *b);
-/* Worker, under `lock`. A message of the driver's own, at the head of the queue: nobody is told of its outcome. */
-void mqtt_publish_status(struct bridge *b, const char *status);
-/* Hub thread, after the library was shut down: answers and frees everything. */
+/* After the library was shut down: answers and frees everything. */
 void mqtt_publish_abandon(struct bridge *b);
+
+/* window.c: worker, under `lock` */
+/* Publishes may go out: what comes back by a subscription of ours is not missed. */
+bool mqtt_window_is_open(const struct bridge *b);
+/* One more may be given to the library. */
+bool mqtt_window_has_room(const struct bridge *b);
+/* Leaves `lock` for the library's calls. False: nothing could be done now. */
+bool mqtt_window_send(struct bridge *b);
+/* The connection broke and its client is gone: what was on its way is sent again first, in its order. */
+void mqtt_window_take_back(struct bridge *b);
+/* A message of the driver's own, at the head of the queue: nobody is told of its outcome. */
+void mqtt_window_status(struct bridge *b, const char *status);
 
 /* subscribe.c */
 int mqtt_subscribe(struct bridge *b, const struct bridge_subscription *s, void *cookie,
@@ -172,12 +223,14 @@ void mqtt_resume(struct bridge_source_sub *s);
 bool mqtt_subscribe_pending(struct bridge *b);
 /* Worker, under `lock`: the broker knows nothing of us. */
 void mqtt_subscribe_again(struct bridge *b);
+/* Under `lock`: the broker has answered each of them. */
+bool mqtt_subscriptions_settled(const struct bridge *b);
 /* First subscription that does not work as asked, or NULL. */
 const struct bridge_source_sub *mqtt_subscription_fault(const struct bridge *b);
 void mqtt_subscriptions_free(struct bridge *b);
 
 /* receive.c */
-int mqtt_on_message(void *bridge, char *topic, int topic_length, MQTTAsync_message *message);
+int mqtt_on_message(void *link, char *topic, int topic_length, MQTTAsync_message *message);
 /* Hub thread. Routes what is in the inbox, then hands it over. */
 void mqtt_deliver(struct bridge *b);
 /* The same, also to subscriptions that are paused: what the broker believes delivered must not stay behind. */

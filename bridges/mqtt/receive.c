@@ -19,9 +19,9 @@ static uint64_t longest_wait_ms(const struct bridge *b)
 
 /* The library sends the acknowledgement when this returns 1. Returning 0 would not hold it back, so a full inbox makes
  * us wait; in the end the message is taken above the bound and the worker leaves the broker, which keeps the rest. */
-int mqtt_on_message(void *bridge, char *topic, int topic_length, MQTTAsync_message *source)
+int mqtt_on_message(void *link, char *topic, int topic_length, MQTTAsync_message *source)
 {
-    struct bridge *b = bridge;
+    struct bridge *b = ((struct link *)link)->bridge;
     struct bytes name = {topic, topic_length ? (size_t)topic_length : strlen(topic)};
     struct message *m = mqtt_message_copy(name, source, b->options.empty_is_tombstone);
     MQTTAsync_freeMessage(&source);

@@ -151,6 +151,7 @@ static void settle(struct bridge_source_sub *s, int stage)
 {
     pthread_mutex_lock(&s->bridge->lock);
     s->stage = stage;
+    mqtt_link_wake(s->bridge); /* asks again, or lets publishes go */
     pthread_mutex_unlock(&s->bridge->lock);
 }
 
@@ -222,7 +223,7 @@ static int send_subscribe(struct bridge *b, struct bridge_source_sub *s, bool wi
         response.onSuccess = on_subscribed;
         response.onFailure = on_subscribe_failed;
     }
-    int rc = MQTTAsync_subscribe(b->client, s->wire, s->qos, &response);
+    int rc = MQTTAsync_subscribe(b->receiving.client, s->wire, s->qos, &response);
     MQTTProperties_free(&response.properties);
     return rc;
 }
@@ -230,7 +231,7 @@ static int send_subscribe(struct bridge *b, struct bridge_source_sub *s, bool wi
 bool mqtt_subscribe_pending(struct bridge *b)
 {
     struct bridge_source_sub *s;
-    bool with_id = b->limits.subscription_ids;
+    bool with_id = b->receiving.limits.subscription_ids;
     TAILQ_FOREACH(s, &b->subscriptions, entry)
         if (s->stage == SUB_WANTED)
             break;
@@ -252,4 +253,13 @@ void mqtt_subscribe_again(struct bridge *b)
     struct bridge_source_sub *s;
     TAILQ_FOREACH(s, &b->subscriptions, entry)
         s->stage = SUB_WANTED;
+}
+
+bool mqtt_subscriptions_settled(const struct bridge *b)
+{
+    const struct bridge_source_sub *s;
+    TAILQ_FOREACH(s, &b->subscriptions, entry)
+        if (s->stage != SUB_SETTLED)
+            return false;
+    return true;
 }
