@@ -48,6 +48,11 @@ uint64_t frame_log_seek(const struct frame_log *log, uint64_t from, int64_t offs
 struct bytes frame_log_slice(const struct frame_log *log, uint64_t seq, size_t limit, uint64_t *ret_next);
 /* Bytes of the frames [first, next). */
 struct bytes frame_log_between(const struct frame_log *log, uint64_t first, uint64_t next);
+/* Of the frame `seq`, without its texts; NULL where no frame has anything to say. For those who look at many. */
+static inline const struct frame_meta *frame_log_meta(const struct frame_log *log, uint64_t seq)
+{
+    return log->metas ? &log->metas[seq & (log->mark_capacity - 1)].meta : NULL;
+}
 /* Of the frame `seq` (base <= seq < head); views into the log. */
 struct frame_facts frame_log_facts(const struct frame_log *log, uint64_t seq);
 

@@ -190,6 +190,14 @@ bool window_waits(const struct subscription *s)
     return s->window && s->window->change;
 }
 
+/* Most frames are none of its business, and that is seen by their numbers. */
+static bool may_concern(const struct frame_meta *m, const struct geo_box *box)
+{
+    return m && (m->flags & (FRAME_JOIN_LEAVE | FRAME_WAS_UNKNOWN) ||
+                 (m->flags & FRAME_HAS_GEO && geo_box_contains(box, m->latitude_e6, m->longitude_e6)) ||
+                 (m->flags & FRAME_WAS_PLACED && geo_box_contains(box, m->was_latitude_e6, m->was_longitude_e6)));
+}
+
 static enum frame_sight sight_of(const struct subscription *s, uint64_t seq)
 {
     const struct frame_log *log = &s->form->log;
@@ -295,7 +303,7 @@ static void collect_frames(struct subscription *s, uint64_t end, struct buf *out
     uint64_t seq = s->cursor;
     int64_t sent = 0;
     for (; seq < end && has_room(out, limit); seq++) {
-        enum frame_sight sight = sight_of(s, seq);
+        enum frame_sight sight = may_concern(frame_log_meta(log, seq), &s->window->box) ? sight_of(s, seq) : FRAME_UNSEEN;
         if (sight == FRAME_UNSEEN)
             continue;
         sent++;
