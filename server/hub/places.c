@@ -3,9 +3,6 @@
 #include <stdlib.h>
 #include <uthash.h>
 
-/* About a kilometre in each direction at 60 degrees: a town on a screen is some hundred cells. */
-static const struct geo_grid grid = {.latitude_e6 = 10000, .longitude_e6 = 20000};
-
 struct places_cell {
     struct {
         uint32_t row, column;
@@ -17,7 +14,7 @@ struct places_cell {
 
 static struct places_cell *cell_get(struct places *s, int32_t latitude_e6, int32_t longitude_e6)
 {
-    struct places_cell *c, key = {.id = {geo_row(&grid, latitude_e6), geo_column(&grid, longitude_e6)}};
+    struct places_cell *c, key = {.id = {geo_row(&geo_kilometre, latitude_e6), geo_column(&geo_kilometre, longitude_e6)}};
     HASH_FIND(hh, s->cells, &key.id, sizeof key.id, c);
     if (c)
         return c;
@@ -82,7 +79,7 @@ void places_each(const struct places *s, const struct geo_box *box, void (*fn)(s
 {
     const struct visit v = {.fn = fn, .arg = arg};
     struct geo_cells ranges[2];
-    unsigned count = geo_box_cells(&grid, box, ranges);
+    unsigned count = geo_box_cells(&geo_kilometre, box, ranges);
     for (unsigned i = 0; i < count; i++) {
         if (geo_cells_count(&ranges[i]) <= HASH_COUNT(s->cells)) {
             visit_by_place(s, &ranges[i], &v);

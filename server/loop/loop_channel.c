@@ -280,6 +280,7 @@ static void on_detached(struct hub_call *call, void *owner)
         f->plain_from = f->refused_to = 0;
         for (struct filter *filter = f->filters; filter; filter = filter->next)
             filter_forget(filter);
+        frame_index_forget(&f->index);
         if (f->view)
             view_detached(f->view, false);
     }
@@ -321,6 +322,7 @@ static void loop_channel_free(struct loop_channel *c)
         if (f->view)
             view_detached(f->view, true);
         frame_log_done(&f->log);
+        frame_index_done(&f->index);
         filter_unref(&f->filters, f->publications);
         frame_block_unref(f->missed);
         free(f->subscriptions);

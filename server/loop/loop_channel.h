@@ -12,6 +12,7 @@
 #include "hub/hub.h"
 #include "hub/subscribe.h"
 #include "loop/filter.h"
+#include "loop/frame_index.h"
 #include "loop/frame_log.h"
 #include "loop/window.h"
 
@@ -36,6 +37,7 @@ struct channel_form {
     uint64_t plain_from; /* frames from here on are for everyone as they are */
     uint64_t refused_to; /* below this are frames that the form could not carry: FRAME_NOT_JSON */
     struct filter *filters;
+    struct frame_index index; /* of the frames at hand, for windows */
     struct filter *publications; /* the one that leaves out joins and leaves; NULL before the first of these */
     struct subscription **subscriptions;
     size_t count, capacity;

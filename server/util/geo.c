@@ -1,5 +1,7 @@
 #include "geo.h"
 
+const struct geo_grid geo_kilometre = {.latitude_e6 = 10000, .longitude_e6 = 20000};
+
 static bool is_longitude(int32_t e6)
 {
     return e6 >= -GEO_LONGITUDE_MAX_E6 && e6 <= GEO_LONGITUDE_MAX_E6;

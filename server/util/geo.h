@@ -34,6 +34,9 @@ struct geo_grid {
     int32_t latitude_e6, longitude_e6;
 };
 
+/* About a kilometre in each direction at 60 degrees: a town on a screen is some hundred cells. */
+CRIER_API extern const struct geo_grid geo_kilometre;
+
 /* Rows and columns, borders included. */
 struct geo_cells {
     uint32_t south, north, west, east;

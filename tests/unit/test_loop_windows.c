@@ -1,6 +1,7 @@
 /* Subscriptions that get what lies in a box, and change it in place: sockets that stall, news in pieces, ends in between. */
 static const char loop_config[] = "[server]\nlisten = \"127.0.0.1:0\"\nweb = \"\"\n"
-                                  "[limits]\nframe_log_bytes = \"4KiB\"\n"
+                                  "[limits]\nframe_log_bytes = \"64KiB\"\n"
+                                  "[[namespace]]\nname = \"wide\"\nkeyed = true\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"k\"\nhistory = 1000\nkeyed = true\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"iv\"\nhistory = 1000\nkeyed = true\ngather_ms = 0\n"
                                   "interval_ms = 100\n"
@@ -307,7 +308,7 @@ static void one_that_does_not_read_begins_anew_whatever_the_policy(void **state)
         client_hear(&c);
         c.session->conn->blocked = true;
         ask(&c, channels[i], &next, 9);
-        for (int n = 0; n < 200; n++) {
+        for (int n = 0; n < 2000; n++) {
             move(channels[i], "a", n, 1 + n % 20);
             turns();
         }
@@ -372,6 +373,79 @@ static void tags_that_stop_matching_take_a_key_out(void **state)
     client_done(&c);
 }
 
+/* ---- many viewers of many frames ---- */
+
+enum { VIEWERS = 40, VEHICLES = 150, ROUNDS = 8, MOVES = 600 };
+
+struct viewer_model {
+    struct client client;
+    struct geo_box box;
+    int held[VEHICLES]; /* what each was last heard as; 0: not there */
+};
+
+static void hear_table(struct viewer_model *v)
+{
+    const char *at = text_of(&v->client.session->conn->out), *end = at + v->client.session->conn->out.len;
+    while (at < end) {
+        const char *stop = memchr(at, *at == '<' ? '>' : '\n', (size_t)(end - at));
+        struct bytes line = {at, (size_t)(stop - at)}, push, pub, data;
+        CLEANUP_BUF key = BUF_INIT;
+        bool removed = false;
+        int64_t n = 0;
+        bool told = *at == '<';
+        at = stop + 1;
+        if (told)
+            continue;
+        assert_int_equal(json_get_raw(line, "push", &push), 0);
+        assert_int_equal(json_get_raw(push, "pub", &pub), 0);
+        assert_int_equal(json_get_string(pub, "key", &key), 0);
+        json_get_bool(pub, "removed", &removed);
+        if (!removed && json_get_raw(pub, "data", &data) == 0)
+            assert_int_equal(json_get_int64(data, "n", &n), 0);
+        v->held[atoi(text_of(&key) + 1)] = (int)n;
+    }
+    v->client.session->conn->out.len = 0;
+}
+
+static void many_viewers_of_many_frames_hold_what_lies_in_their_boxes(void **state)
+{
+    static struct viewer_model viewers[VIEWERS];
+    int places[VEHICLES] = {0}, newest[VEHICLES] = {0}, n = 0;
+    char key[16];
+    (void)state;
+    srandom(11);
+    move("wide:x", "v0", ++n, 0);
+    newest[0] = n;
+    for (int i = 0; i < VIEWERS; i++) { /* one row of cells high, so that the index is worth it */
+        viewers[i] = (struct viewer_model){.box = {1000000, (int32_t)(random() % 30) * 1000000, 1000001, 0}};
+        viewers[i].box.east_e6 = viewers[i].box.west_e6 + (int32_t)(random() % 10) * 1000000;
+        open_window(&viewers[i].client, "wide:x", &viewers[i].box);
+    }
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int k = 0; k < MOVES; k++) {
+            int which = (int)(random() % VEHICLES);
+            snprintf(key, sizeof key, "v%d", which);
+            places[which] = (int)(random() % 40);
+            bool removed = random() % 10 == 0;
+            newest[which] = removed ? 0 : ++n;
+            put("wide:x", (struct thing){.key = key, .n = n, .longitude = places[which], .removed = removed});
+        }
+        turns();
+        for (int i = 0; i < VIEWERS; i++) {
+            struct viewer_model *v = &viewers[i];
+            hear_table(v);
+            for (int k = 0; k < VEHICLES; k++) {
+                bool in = newest[k] && geo_box_contains(&v->box, 1000000, places[k] * 1000000);
+                assert_int_equal(v->held[k], in ? newest[k] : 0);
+            }
+        }
+    }
+    const struct channel_form *f = sub_of(&viewers[0].client, "wide:x")->form;
+    assert_true(f->index.to == f->log.head); /* it was used */
+    for (int i = 0; i < VIEWERS; i++)
+        client_done(&viewers[i].client);
+}
+
 static void marks_come_off_epochs_and_differ_by_what_they_are_of(void **state)
 {
     char epoch[WINDOW_EPOCH_SIZE];
@@ -410,6 +484,7 @@ int main(void)
         TEST(one_that_does_not_read_begins_anew_whatever_the_policy),
         TEST(at_intervals_a_key_that_went_through_others_places_leaves_all_the_same),
         TEST(tags_that_stop_matching_take_a_key_out),
+        TEST(many_viewers_of_many_frames_hold_what_lies_in_their_boxes),
         cmocka_unit_test(marks_come_off_epochs_and_differ_by_what_they_are_of),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
