@@ -178,9 +178,27 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
+/* The certificate is read anew and nothing else. A closed terminal sends this signal, too, and must not end the server. */
 static void on_hang_up(uv_signal_t *handle, int number)
 {
-    (void)handle, (void)number; /* a closed terminal must not end the server */
+    struct run *run = handle->data;
+    const struct engine *e = &run->engine;
+    const char *cert = e->config->server.tls_cert;
+    char error[512];
+    (void)number;
+    if (!*cert) {
+        log_info("SIGHUP: without TLS there is nothing to reload");
+        return;
+    }
+    struct net_certificate *c = net_certificate_load(e->config, error, sizeof error);
+    if (!c) {
+        log_error("SIGHUP: TLS certificate not reloaded, the old one stays", LOG_STR("reason", error));
+        return;
+    }
+    for (size_t i = 0; i < e->loop_count; i++)
+        loop_use_certificate(&run->engine.loops[i], c);
+    net_certificate_unref(c);
+    log_info("SIGHUP: TLS certificate reloaded, new handshakes use it", LOG_STR("cert", cert));
 }
 
 static void on_required_late(uv_timer_t *timer)

@@ -38,6 +38,7 @@ struct config_server {
     bool compression;          /* permessage-deflate is offered */
     int64_t compression_min_bytes;
     char *tls_cert, *tls_key;  /* [server.tls] cert, key: PEM files; both or none */
+    int64_t tls_hsts_ms;       /* [server.tls] hsts: 0 none */
 };
 
 struct config_auth {

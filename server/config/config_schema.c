@@ -105,6 +105,12 @@ static const struct config_key tls_keys[] = {
      .offset = AT(tls_key),
      .preset = "\"\"",
      .reason = "PEM file with the private key"},
+    {.name = "hsts",
+     .type = CONFIG_TYPE_DURATION,
+     .offset = AT(tls_hsts_ms),
+     .preset = "0",
+     .max = 2 * YEAR,
+     .reason = "max-age of Strict-Transport-Security in answers: browsers insist on TLS so long; 0: none"},
 };
 #undef SECTION
 

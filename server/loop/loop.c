@@ -176,6 +176,29 @@ void loop_drain(struct loop *l, uint64_t spread_ms)
     loop_post(l, &m->message);
 }
 
+struct certificate_message {
+    struct inbox_message message; /* first */
+    struct net_certificate *certificate;
+};
+
+static void deliver_certificate(struct inbox_message *m, void *owner)
+{
+    struct loop *l = owner;
+    struct net_certificate *c = ((struct certificate_message *)m)->certificate;
+    free(m);
+    if (!l->drained && !net_certificate_use(l->net, c))
+        log_error("TLS certificate is not taken, the old one stays", LOG_INT("loop", l->index));
+    net_certificate_unref(c);
+}
+
+void loop_use_certificate(struct loop *l, struct net_certificate *c)
+{
+    struct certificate_message *m = xcalloc(1, sizeof *m);
+    m->message.deliver = deliver_certificate;
+    m->certificate = net_certificate_ref(c);
+    loop_post(l, &m->message);
+}
+
 static void deliver_end(struct inbox_message *m, void *owner)
 {
     struct loop *l = owner;

@@ -61,6 +61,8 @@ void loop_post(struct loop *l, struct inbox_message *m);
 void loop_decide_in(struct loop *l, uint64_t ms);
 /* Any thread: closes the sessions, spread over `spread_ms`; 0 cuts them. engine->on_loop_drained runs on the hub then. */
 void loop_drain(struct loop *l, uint64_t spread_ms);
+/* Any thread: handshakes that begin from now on use this certificate. Takes a reference of its own. */
+void loop_use_certificate(struct loop *l, struct net_certificate *c);
 /* Hub thread, after that: ends the thread and waits for it. */
 void loop_end(struct loop *l);
 void loop_done(struct loop *l);

@@ -143,9 +143,10 @@ static void on_writable(struct conn *c)
 
 int conn_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
 {
-    (void)user;
     struct conn *c = wsi ? lws_get_opaque_user_data(wsi) : NULL;
 
+    if (reason == LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS) /* while the vhost is made; `user` is its SSL_CTX */
+        ((struct net *)lws_context_user(lws_get_context(wsi)))->ssl_ctx = user;
     if (!c)
         return 0;
     if (reason == LWS_CALLBACK_RAW_RX)

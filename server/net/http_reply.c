@@ -127,6 +127,11 @@ void http_head_append(const struct http_request *r, const struct http_reply *rep
     buf_append_str(out, "\r\nDate: ");
     buf_append_str(out, http_date(r->conn->net));
     buf_append(out, "\r\n", 2);
+    if (r->conn->net->tls && r->conn->net->config->server.tls_hsts_ms) {
+        buf_append_str(out, "Strict-Transport-Security: max-age=");
+        buf_append_int(out, r->conn->net->config->server.tls_hsts_ms / 1000);
+        buf_append(out, "\r\n", 2);
+    }
     if (reply->content_type) {
         append_header(out, "Content-Type", bytes_of(reply->content_type));
         buf_append_str(out, "X-Content-Type-Options: nosniff\r\n");

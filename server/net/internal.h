@@ -80,6 +80,7 @@ struct net {
     struct lws_vhost *vhost;
     struct lws_protocols protocols[2];
     bool tls;
+    void *ssl_ctx; /* libwebsockets' own of the vhost: SSL_CTX */
 
     int listen_fd;
     uv_poll_t listener;

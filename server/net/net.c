@@ -92,6 +92,7 @@ static int open_context(struct net *n, char *error, size_t error_size)
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS;
     info.foreign_loops = loops;
     info.pt_serv_buf_size = READ_BYTES;
+    info.user = n;
     describe_vhost(n, &info);
     uv_walk(n->loop, count_handle, &search.before);
     n->context = create_context(info);

@@ -175,6 +175,14 @@ struct net_options {
 struct net *net_new(const struct net_options *o, char *error, size_t error_size);
 uint16_t net_port(const struct net *n);
 void net_start(struct net *n);
+/* The certificate chain and key of [server.tls] as they are in their files now. Counted, for several nets; any thread.
+ * NULL with a reason in `error` when they cannot be read or do not belong together. */
+struct net_certificate;
+struct net_certificate *net_certificate_load(const struct config *config, char *error, size_t error_size);
+struct net_certificate *net_certificate_ref(struct net_certificate *c);
+void net_certificate_unref(struct net_certificate *c);
+/* The net's loop: handshakes that begin from now on use it; connections that are there stay. False: the old one stays. */
+bool net_certificate_use(struct net *n, struct net_certificate *c);
 /* Closes the listener. */
 void net_stop_accepting(struct net *n);
 /* Closes all WebSocket connections and streams with `code`, evenly spread over `spread_ms`, and idle HTTP ones at once;
