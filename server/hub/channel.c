@@ -44,6 +44,27 @@ static void drop_deltas(struct channel *c)
     c->deltas = NULL;
 }
 
+static void new_deltas(struct channel *c)
+{
+    c->deltas = xmalloc(sizeof *c->deltas);
+    delta_chain_init(c->deltas, c->frame.delta_by_key);
+}
+
+static void remember_base(struct publication *p, void *arg)
+{
+    delta_chain_next(arg, p, false, NULL);
+}
+
+/* For the first who wants deltas: they are against what the answer to its subscribe has brought. */
+static void begin_deltas(struct channel *c)
+{
+    new_deltas(c);
+    if (c->frame.delta_by_key)
+        keyed_each_after(&c->keyed, INT64_MIN, remember_base, c->deltas);
+    else if (c->history.count)
+        remember_base(history_get(&c->history, c->history.count - 1), c->deltas);
+}
+
 void channel_free(struct channel *c)
 {
     metric_add(M_CHANNELS, -1);
@@ -87,6 +108,8 @@ bool channel_add_peer(struct channel *c, const struct channel_peer *peer)
     c->peers = xrealloc(c->peers, (c->peer_count + 1) * sizeof *c->peers);
     memmove(c->peers + i + 1, c->peers + i, (c->peer_count++ - i) * sizeof *c->peers);
     c->peers[i] = *peer;
+    if (frame_form_has_deltas(peer->form) && !c->deltas)
+        begin_deltas(c);
     return true;
 }
 
@@ -214,10 +237,8 @@ static void make_deltas(struct channel *c, struct fresh_deltas *d)
         drop_deltas(c);
         return;
     }
-    if (!c->deltas) {
-        c->deltas = xmalloc(sizeof *c->deltas);
-        delta_chain_init(c->deltas, c->frame.delta_by_key);
-    }
+    if (!c->deltas)
+        new_deltas(c);
     d->ends = xmalloc(c->fresh_count * sizeof *d->ends);
     for (size_t i = 0; i < c->fresh_count; i++) {
         delta_chain_next(c->deltas, c->fresh[i], c->frame.delta_always || c->fresh[i]->wants_delta, &d->bytes);

@@ -101,7 +101,7 @@ void channel_conflate_fresh(struct channel *c);
 void channel_drop_history(struct channel *c, int64_t floor);
 /* Forgets history and keys and numbers anew, under a new epoch, which subscribers are told. */
 void channel_clear(struct channel *c);
-/* True when the loop did not want the form before. */
+/* True when the loop did not want the form before. Nothing is fresh: the next deltas are against what the channel has. */
 bool channel_add_peer(struct channel *c, const struct channel_peer *peer);
 void channel_remove_peer(struct channel *c, enum frame_form form, unsigned loop);
 void channel_forget_missed(struct channel *c);

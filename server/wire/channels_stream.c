@@ -114,7 +114,7 @@ static void open_stream(struct http_request *r, const struct channels_style *sty
     const struct http_reply head = {
         .status = 200,
         .content_type = content_type(style),
-        .body = style->transport == CHANNELS_SSE ? BYTES_LIT("\r\n") : BYTES_LIT(""),
+        .body = style->transport == CHANNELS_SSE ? BYTES_LIT("\n") : BYTES_LIT(""),
         .headers = no_buffering,
         .header_count = sizeof no_buffering / sizeof *no_buffering,
     };

@@ -2,11 +2,10 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { RawChannels, channelsClient, gotPublications, subscribed } from '../lib/channels.mjs';
-import { API_KEY, sleep, startCrier, until } from '../lib/crier.mjs';
+import { sleep, startCrier, until } from '../lib/crier.mjs';
 
-const headers = { 'X-API-Key': API_KEY };
 const publish = async (server, channel, data) =>
-  (await server.request('POST', '/api/publish', { json: { channel, data }, headers })).json.result;
+  server.api('publish', { channel, data });
 
 // ---- channels of users ----
 
@@ -73,4 +72,24 @@ test('what is older than the history is not recovered, though it would still be 
   const before = sub.seen.filter((e) => e.name === 'publication').length;
   await publish(server, 'short:a', 'live');
   assert.equal((await gotPublications(sub, before + 1)).at(-1).data, 'live');
+});
+
+// ---- deltas from the first on ----
+
+test('a map with deltas: what changes after the state is told as a difference to it', async (t) => {
+  const server = await startCrier({ t, config: { namespace: [{ name: 'table', keyed: true, delta: true }] } });
+  const set = (key, n) => server.api('map_publish', { channel: 'table:a', key, data: { n, text: key.repeat(300) } });
+  for (const key of ['x', 'y']) await set(key, 1);
+  const client = await channelsClient(t, server);
+  const sub = client.newMapSubscription('table:a', { delta: 'fossil' });
+  const updates = [];
+  sub.on('update', ({ key, data }) => updates.push([key, data.n]));
+  sub.subscribe();
+  await sub.ready(5000);
+  for (const n of [2, 3]) for (const key of ['x', 'y']) await set(key, n);
+  await until(() => updates.length === 4, 'updates');
+  assert.deepEqual(updates, [['x', 2], ['y', 2], ['x', 3], ['y', 3]]);
+  const { numFullPayloads, numDeltaPayloads, bytesReceived, bytesDecoded } = sub.deltaStats();
+  assert.deepEqual([numFullPayloads, numDeltaPayloads], [2, 4]); // the state, then all that follows
+  assert.ok(bytesReceived < bytesDecoded);
 });
