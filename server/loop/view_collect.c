@@ -84,19 +84,44 @@ static void each_cell(struct look *l, const struct geo_box *box, cell_fn fn)
     }
 }
 
+/* The first touched cell from `i` on that is not before the place. */
+static size_t touched_from(const struct grid *g, size_t i, uint64_t place)
+{
+    size_t end = g->touched_count;
+    while (i < end) {
+        size_t middle = i + (end - i) / 2;
+        if (g->touched[middle].place < place)
+            i = middle + 1;
+        else
+            end = middle;
+    }
+    return i;
+}
+
+/* They are sorted: within a row one after the other, and over what lies outside of the box to the next row. */
+static void each_touched_in(struct look *l, const struct geo_cells *r, cell_fn fn)
+{
+    const struct grid *g = l->grid;
+    size_t i = touched_from(g, 0, grid_place_key(r->south, r->west));
+    while (i < g->touched_count && g->touched[i].place <= grid_place_key(r->north, r->east)) {
+        uint32_t y = (uint32_t)(g->touched[i].place >> 32), x = (uint32_t)g->touched[i].place;
+        if (x < r->west) {
+            i = touched_from(g, i + 1, grid_place_key(y, r->west));
+        } else if (x > r->east) {
+            i = touched_from(g, i + 1, grid_place_key(y + 1, r->west));
+        } else {
+            fn(l, g->touched[i].cell, is_interior(r, g->touched[i].cell));
+            i++;
+        }
+    }
+}
+
 static void each_touched(struct look *l, const struct geo_box *box, cell_fn fn)
 {
     struct geo_cells ranges[2];
     unsigned count = geo_box_cells(&l->grid->options.cell, box, ranges);
-    for (unsigned i = 0; i < count; i++) {
-        if (geo_cells_count(&ranges[i]) <= l->grid->touched_count) {
-            each_by_place(l, &ranges[i], fn);
-            continue;
-        }
-        for (size_t k = 0; k < l->grid->touched_count; k++)
-            if (geo_cells_contain(&ranges[i], l->grid->touched[k]->id.y, l->grid->touched[k]->id.x))
-                fn(l, l->grid->touched[k], is_interior(&ranges[i], l->grid->touched[k]));
-    }
+    for (unsigned i = 0; i < count; i++)
+        each_touched_in(l, &ranges[i], fn);
 }
 
 /* ---- of a tick ---- */

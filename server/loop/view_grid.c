@@ -88,9 +88,9 @@ static void touch(struct grid *g, struct grid_cell *c)
     c->touched = g->tick;
     if (g->touched_count == g->touched_capacity) {
         g->touched_capacity = g->touched_capacity ? g->touched_capacity * 2 : 64;
-        g->touched = xrealloc(g->touched, g->touched_capacity * sizeof(struct grid_cell *));
+        g->touched = xrealloc(g->touched, g->touched_capacity * sizeof *g->touched);
     }
-    g->touched[g->touched_count++] = c;
+    g->touched[g->touched_count++] = (struct grid_touched){grid_place_key(c->id.y, c->id.x), c};
 }
 
 /* ---- items ---- */
@@ -141,7 +141,7 @@ void grid_begin(struct grid *g)
         end_delta(g, d);
     }
     for (size_t i = 0; i < g->touched_count; i++) {
-        struct grid_cell *c = g->touched[i];
+        struct grid_cell *c = g->touched[i].cell;
         c->arrived = c->gone = NULL;
         if (c->count == 0)
             cell_free(g, c);
@@ -227,10 +227,18 @@ static void settle(struct grid *g, struct grid_delta *d)
         HASH_DEL(g->items, item);
 }
 
+static int by_place(const void *a, const void *b)
+{
+    const struct grid_touched *x = a, *y = b;
+    return x->place < y->place ? -1 : x->place > y->place;
+}
+
 void grid_end(struct grid *g)
 {
     for (struct grid_delta *d = g->deltas; d; d = d->next)
         settle(g, d);
+    if (g->touched_count)
+        qsort(g->touched, g->touched_count, sizeof *g->touched, by_place);
 }
 
 size_t grid_count(const struct grid *g)

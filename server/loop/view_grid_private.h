@@ -63,6 +63,12 @@ struct grid_cell {
     UT_hash_handle hh;
 };
 
+/* A cell that something came to or left. */
+struct grid_touched {
+    uint64_t place; /* grid_place_key() */
+    struct grid_cell *cell;
+};
+
 struct grid {
     struct grid_options options;
     struct grid_item *items;
@@ -76,7 +82,7 @@ struct grid {
     uint64_t tick;
     struct grid_delta *deltas;
     size_t delta_count;
-    struct grid_cell **touched;
+    struct grid_touched *touched; /* after the tick by place */
     size_t touched_count, touched_capacity;
     struct buf arenas[GRID_FORMS];
 };
@@ -90,6 +96,12 @@ struct grid_filter {
     size_t verdict_count;
     UT_hash_handle hh;
 };
+
+/* Orders cells by row, and by column within one. */
+static inline uint64_t grid_place_key(uint32_t y, uint32_t x)
+{
+    return (uint64_t)y << 32 | x;
+}
 
 struct bytes grid_encoding(struct grid *g, struct grid_item *item, unsigned form);
 bool grid_filter_shows(struct grid_filter *f, const struct grid_tags *tags);
