@@ -131,7 +131,7 @@ static void carry_keep(struct client *c, const char *data, size_t len)
     memcpy(c->carry, data, len);
 }
 
-void client_read(struct client *c, client_frame_fn fn, void *arg)
+size_t client_read(struct client *c, client_frame_fn fn, void *arg)
 {
     char *at = receive_buffer;
     struct frame f;
@@ -141,7 +141,7 @@ void client_read(struct client *c, client_frame_fn fn, void *arg)
     if (n <= 0) {
         if (n == 0 || (errno != EAGAIN && errno != EINTR))
             c->state = CLIENT_CLOSED;
-        return;
+        return 0;
     }
     size_t len = c->carry_len + (size_t)n, used = 0;
     if (c->state == CLIENT_HANDSHAKE)
@@ -152,6 +152,7 @@ void client_read(struct client *c, client_frame_fn fn, void *arg)
             frame_handle(c, &f, fn, arg);
     }
     carry_keep(c, at + used, len - used);
+    return (size_t)n;
 }
 
 void client_done(struct client *c)

@@ -31,8 +31,8 @@ void client_send_handshake(struct client *c, const struct client_target *target)
 typedef void (*client_frame_fn)(struct client *c, const struct frame *f, void *arg);
 
 /* Reads what is there once and hands over each whole message; answers pings itself. `state` may become CLIENT_OPEN
- * (the 101 came) or CLIENT_CLOSED. `arg` goes to `fn`. */
-void client_read(struct client *c, client_frame_fn fn, void *arg);
+ * (the 101 came) or CLIENT_CLOSED. `arg` goes to `fn`. Returns how many bytes were read. */
+size_t client_read(struct client *c, client_frame_fn fn, void *arg);
 /* Sends one message whole; waits while the socket is full. */
 void client_send(struct client *c, unsigned opcode, const void *payload, size_t len);
 void client_send_raw(struct client *c, const char *data, size_t len);

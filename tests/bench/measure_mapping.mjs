@@ -1,6 +1,5 @@
 // How many records a second one core takes from Kafka through the mapping into the frame log of a channel with a client.
-import { sleep } from './programs.mjs';
-import { startClients, startCrier, withServer } from './servers.mjs';
+import { consume, startClients, startCrier, withServer } from './servers.mjs';
 import { fillTopic, kafkaMissing, kafkaRules, startKafka } from './kafka.mjs';
 import { atLeast, group, median, pick, spread } from './statistics.mjs';
 
@@ -18,28 +17,6 @@ export async function open(bench) {
   return { kafka, records };
 }
 
-async function counter(server, name) {
-  const text = await (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
-  return Number(new RegExp(`^${name} (\\d+)`, 'm').exec(text)[1]);
-}
-
-// The clock runs from the first look at the counter that shows any records, so that start-up is left out.
-async function consume(server, records) {
-  const deadline = performance.now() + 120_000;
-  let first, last;
-  do {
-    await sleep(0.02);
-    last = { at: performance.now(), count: await counter(server, 'crier_publications_total') };
-    first ??= last.count ? last : undefined;
-    if (last.at > deadline)
-      throw new Error(`only ${last.count} of ${records} records were mapped in 120 s`);
-  } while (last.count < records);
-  const delivered = await counter(server, 'crier_deliveries_total');
-  if (!delivered)
-    throw new Error('the client got nothing: no record was framed');
-  return { records_per_second: (last.count - first.count) / (last.at - first.at) * 1000, records, before: first.count, delivered };
-}
-
 // A subscription waits for its source to catch up, for 5 s at most. The broker stands still meanwhile, so that the client
 // is there when the first record comes and every record is framed.
 async function run(bench, { kafka, records }) {
@@ -50,7 +27,7 @@ async function run(bench, { kafka, records }) {
       const client = startClients(server, { connections: 1, channel: 'bench:k0', warmup: 0, seconds: 300 });
       await client.event('ready', 60);
       kafka.cont();
-      const measured = await consume(server, records);
+      const measured = await consume(server, records, 'crier_publications_total', 'crier_deliveries_total');
       await client.stop();
       return measured;
     });

@@ -14,12 +14,13 @@ import * as kafka from './measure_kafka.mjs';
 import * as mapping from './measure_mapping.mjs';
 import * as polls from './measure_polls.mjs';
 import * as channels from './measure_channels.mjs';
+import * as map from './measure_map.mjs';
 
-const measurements = { fanout, idle, stream, highest, embedded, kafka, mapping, polls, channels };
+const measurements = { fanout, idle, stream, highest, embedded, kafka, mapping, polls, channels, map };
 
 const { values: flags, positionals: wanted } = parseArgs({
   allowPositionals: true,
-  options: { quick: { type: 'boolean' }, 'update-docs': { type: 'boolean' } },
+  options: { quick: { type: 'boolean' }, 'update-docs': { type: 'boolean' }, patience: { type: 'string' } },
 });
 
 function chosen() {
@@ -43,6 +44,8 @@ async function undisturbed(variant, bench, pids) {
   }
 }
 
+const repetitionsOf = (bench, measurement) => Math.min(bench.repetitions, measurement.repetitions ?? Infinity);
+
 async function measure(name, bench) {
   const measurement = measurements[name];
   const missing = await measurement.missing?.(bench);
@@ -52,11 +55,12 @@ async function measure(name, bench) {
   const variants = measurement.variants(bench, context);
   const results = Object.fromEntries(variants.map((v) => [v.label, []]));
   try {
-    for (let repetition = 0; repetition < bench.repetitions; repetition++) {
+    const repetitions = repetitionsOf(bench, measurement);
+    for (let repetition = 0; repetition < repetitions; repetition++) {
       for (const variant of variants) {
         const result = await undisturbed(variant, bench, measurement.pids?.(context));
         results[variant.label].push(result);
-        process.stderr.write(`${name} ${repetition + 1}/${bench.repetitions} ${variant.label}: ${JSON.stringify(result)}\n`);
+        process.stderr.write(`${name} ${repetition + 1}/${repetitions} ${variant.label}: ${JSON.stringify(result)}\n`);
       }
     }
   } finally {
@@ -75,7 +79,7 @@ async function main() {
     repetitions: flags.quick ? 1 : 3,
     warmup: flags.quick ? 0.5 : 1,
     seconds: flags.quick ? 2 : 4,
-    patience: { seconds: flags.quick ? 0 : 300 },
+    patience: { seconds: Number(flags.patience ?? (flags.quick ? 0 : 300)) },
     disturbed: 0,
     // With 10,000 clients a burst of ten comes once a second: a longer window holds more of them.
     window(connections) {
@@ -84,12 +88,17 @@ async function main() {
   };
   try {
     Object.assign(bench, await calibrate(bench));
-    const rows = [];
-    for (const name of names)
-      rows.push(...await measure(name, bench));
-    printTable(rows, bench);
-    if (flags['update-docs'])
-      updateDocs(rows, bench);
+    const tables = {};
+    for (const name of names) {
+      const { table = 'main', columns } = measurements[name];
+      tables[table] ??= { name: table, columns, rows: [], repetitions: repetitionsOf(bench, measurements[name]) };
+      tables[table].rows.push(...await measure(name, bench));
+    }
+    for (const table of Object.values(tables)) {
+      printTable(table, bench);
+      if (flags['update-docs'])
+        updateDocs(table, bench);
+    }
   } finally {
     await Program.stopAll();
     bench.workspace.remove();

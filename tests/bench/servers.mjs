@@ -1,7 +1,7 @@
 // The servers that are compared, and a load of clients and publications upon one of them.
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Program, SERVER_CORE, CLIENT_CORE, benchProgram, program } from './programs.mjs';
+import { Program, SERVER_CORE, CLIENT_CORE, benchProgram, program, sleep } from './programs.mjs';
 
 export const CHANNEL = 'bench:x';
 const TYPED_SUBSCRIBE = 4294967293;
@@ -99,6 +99,30 @@ export async function withServer(starting, use) {
   } finally {
     await server.stop();
   }
+}
+
+// Of the server's metrics; where it has labels, the sum.
+export async function counter(server, name) {
+  const text = await (await fetch(`http://127.0.0.1:${server.port}/metrics`)).text();
+  return [...text.matchAll(new RegExp(`^${name}(?:{.*})? (\\d+)`, 'gm'))].reduce((sum, [, value]) => sum + Number(value), 0);
+}
+
+// How fast `count` records are taken in. The clock runs from the first look at the counter that shows any, so that start-up is
+// left out; `delivered` is a counter that shows that they also reached the client.
+export async function consume(server, count, counted, delivered) {
+  const deadline = performance.now() + 120_000;
+  let first, last;
+  do {
+    await sleep(0.02);
+    last = { at: performance.now(), count: await counter(server, counted) };
+    first ??= last.count ? last : undefined;
+    if (last.at > deadline)
+      throw new Error(`only ${last.count} of ${count} records were taken in within 120 s`);
+  } while (last.count < count);
+  const told = await counter(server, delivered);
+  if (!told)
+    throw new Error('the client got nothing: no record was framed');
+  return { records_per_second: (last.count - first.count) / (last.at - first.at) * 1000, records: count, before: first.count, delivered: told };
 }
 
 // How large the data of a publication must be for crier's WebSocket payload to have the size of the bare server's.

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 _Noreturn void bench_fail(const char *format, ...)
 {
@@ -64,6 +65,20 @@ int64_t bench_process_cpu_ns(pid_t pid)
             sum += task_cpu_ns(pid, e->d_name);
     closedir(tasks);
     return sum;
+}
+
+int64_t bench_resident_bytes(pid_t pid)
+{
+    char path[32];
+    long long pages = 0;
+    snprintf(path, sizeof(path), "/proc/%d/statm", (int)pid);
+    FILE *f = pid ? fopen(path, "re") : NULL;
+    if (!f)
+        return 0;
+    if (fscanf(f, "%*s %lld", &pages) != 1)
+        pages = 0;
+    fclose(f);
+    return pages * sysconf(_SC_PAGESIZE);
 }
 
 const char *bench_arg(int argc, char **argv, const char *name, const char *fallback)

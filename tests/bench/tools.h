@@ -18,6 +18,7 @@ int64_t bench_now_ns(void); /* CLOCK_MONOTONIC: the same in all processes of a m
 void bench_raise_fd_limit(void);
 /* Run time of all threads of a process by the scheduler's account, 0 for pid 0. */
 int64_t bench_process_cpu_ns(pid_t pid);
+int64_t bench_resident_bytes(pid_t pid); /* 0 for pid 0 */
 /* Value of "--NAME VALUE" on the command line, `fallback` when it is not there. */
 const char *bench_arg(int argc, char **argv, const char *name, const char *fallback);
 int64_t bench_arg_int(int argc, char **argv, const char *name, int64_t fallback);
