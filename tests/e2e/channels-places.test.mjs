@@ -173,6 +173,21 @@ test('keys that expire leave the box; an ephemeral map is read anew after a cut'
   assert.ok(!sub.updates.some((u) => u.key === 'c'));
 });
 
+test('an ephemeral map: what moves twice between two pages and ends outside is removed', async (t) => {
+  const server = await startPlaces(t, { namespace: { key_ttl: '60s', map: 'ephemeral' } });
+  for (let i = 0; i < 150; i++) await put(server, `k${String(i).padStart(3, '0')}`, at(60.5, 24.5));
+  const raw = await RawChannels.open(t, server);
+  const page = (await raw.call({ subscribe: { channel: CHANNEL, type: 1, phase: 2, limit: 100, data: { geo: HOME } } })).subscribe;
+  assert.deepEqual([page.state.length, page.cursor], [100, 'k099']);
+  await put(server, 'k001', at(60.5, 26));
+  await put(server, 'k001', at(60.5, 27));
+  await put(server, 'new', at(60.5, 24.5));
+  const last = (await raw.call({ subscribe: { channel: CHANNEL, type: 1, phase: 2, limit: 100, cursor: page.cursor, epoch: page.epoch } })).subscribe;
+  assert.equal(last.state.length, 50);
+  assert.deepEqual(last.publications.map((p) => [p.key, !!p.removed]), [['k001', true], ['new', false]]);
+  assert.equal(last.epoch, page.epoch);
+});
+
 test('a plain subscription gets what lies in the box, then changes and removals', async (t) => {
   const server = await startPlaces(t);
   await put(server, 'in', at(60.5, 24.5));
