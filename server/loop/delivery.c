@@ -105,7 +105,7 @@ static struct bytes wanted_run(struct subscription *s, size_t limit, uint64_t *r
     struct filter *filter = filter_of(s);
     uint64_t first = s->cursor, end = log->head;
     if (filter)
-        filter_next_run(filter, log, s->cursor, &first, &end);
+        filter_next_run(filter, log, s->cursor, s->session->loop->judge_until_ns, &first, &end);
     if (first > s->cursor)
         move_to(s, first);
     *ret_next = end;
@@ -137,7 +137,12 @@ static void collect_wanted(struct subscription *s, struct buf *out, size_t limit
         uint64_t next;
         if (s->choosy && s->based && subscription_go_over(s))
             continue;
-        buf_append_bytes(out, wanted_run(s, limit - out->len, &next));
+        struct bytes run = wanted_run(s, limit - out->len, &next);
+        if (run.len == 0 && next < s->form->log.head) {
+            channel_form_revisit(s->form); /* the rest is judged in the next turn */
+            return;
+        }
+        buf_append_bytes(out, run);
         if (next > s->cursor)
             s->based |= is_base(s);
         advance(s, next);
@@ -176,7 +181,7 @@ static bool flush_wanted(struct subscription *s)
         return false;
     struct bytes frames = gather_wanted(s, WRITE_MAX);
     if (frames.len == 0)
-        return true;
+        return false;
     session_write(s->session, frames);
     metric_add(M_SENDS, 1);
     return !s->session->closing;

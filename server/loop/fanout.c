@@ -139,6 +139,7 @@ void loop_flush(struct loop *l)
     struct budget budget = {.deadline_ns = clock_mono_ns() + PASS_BUDGET_NS, .until_look = CLOCK_EVERY};
     bool in_time = true;
 
+    l->judge_until_ns = budget.deadline_ns;
     start_due_passes(l, clock_mono_ms());
     while (l->passing && in_time) {
         struct channel_form *f = l->passing;

@@ -4,6 +4,7 @@
 #include <utlist.h>
 
 #include "proto/tag_filter.h"
+#include "util/clock.h"
 
 static bool same_tags(const struct tag_filter *a, const struct tag_filter *b)
 {
@@ -89,18 +90,27 @@ static void fit(struct filter *f, const struct frame_log *log)
     free(old.wanted);
 }
 
-/* Judges what has not been, from `seq` to the head. */
-static void catch_up(struct filter *f, const struct frame_log *log, uint64_t seq)
+#define CLOCK_EVERY 16 /* frames between two looks at the clock: so many are judged in any case */
+
+static bool time_is_up(unsigned *judged, uint64_t deadline_ns)
 {
+    return ++*judged % CLOCK_EVERY == 0 && clock_mono_ns() > deadline_ns;
+}
+
+/* Judges what has not been, from `seq` to the head or as far as the time goes. False when it did not come down to `seq`. */
+static bool catch_up(struct filter *f, const struct frame_log *log, uint64_t seq, uint64_t deadline_ns)
+{
+    unsigned judged = 0;
     if (f->from < log->base)
         f->from = log->base;
     if (f->to <= f->from)
         f->from = f->to = seq;
     fit(f, log);
-    for (; f->from > seq; f->from--)
+    for (; f->from > seq && !time_is_up(&judged, deadline_ns); f->from--)
         set_verdict(f, f->from - 1, filter_wants_frame(f, log, f->from - 1));
-    for (; f->to < log->head; f->to++)
+    for (; f->from <= seq && f->to < log->head && !time_is_up(&judged, deadline_ns); f->to++)
         set_verdict(f, f->to, filter_wants_frame(f, log, f->to));
+    return f->from <= seq;
 }
 
 /* First frame at or above `seq` whose verdict is `wanted`; a word of 64 at a time. */
@@ -117,10 +127,12 @@ static uint64_t first_with(const struct filter *f, uint64_t seq, bool wanted)
     return seq < f->to ? seq : f->to;
 }
 
-void filter_next_run(struct filter *f, const struct frame_log *log, uint64_t seq, uint64_t *ret_first,
-                     uint64_t *ret_end)
+void filter_next_run(struct filter *f, const struct frame_log *log, uint64_t seq, uint64_t deadline_ns,
+                     uint64_t *ret_first, uint64_t *ret_end)
 {
-    catch_up(f, log, seq);
+    *ret_first = *ret_end = seq;
+    if (!catch_up(f, log, seq, deadline_ns))
+        return;
     *ret_first = first_with(f, seq, true);
     *ret_end = first_with(f, *ret_first, false);
 }

@@ -32,8 +32,8 @@ bool filter_wants_frame(const struct filter *f, const struct frame_log *log, uin
 /* The log begins anew, with other sequence numbers. */
 void filter_forget(struct filter *f);
 /* The first run of wanted frames at or above `seq` (base <= seq <= head): [*ret_first, *ret_end), empty at the head when
- * there is none. */
-void filter_next_run(struct filter *f, const struct frame_log *log, uint64_t seq, uint64_t *ret_first,
-                     uint64_t *ret_end);
+ * there is none. Frames are judged until `deadline_ns` (monotonic): an empty run below the head is as far as that went. */
+void filter_next_run(struct filter *f, const struct frame_log *log, uint64_t seq, uint64_t deadline_ns,
+                     uint64_t *ret_first, uint64_t *ret_end);
 
 #endif

@@ -33,6 +33,7 @@ struct loop {
     uv_timer_t gather;    /* next channel whose gathering ends */
     uv_timer_t sweep;
     uint64_t turn_began_ns;
+    uint64_t judge_until_ns; /* filters of this turn's passes; those outside of passes come again in one */
 
     struct loop_channel *channels; /* hash by name */
     struct channel_form *dirty;     /* got blocks; the end of the turn decides */

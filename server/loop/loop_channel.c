@@ -77,6 +77,14 @@ static void mark_dirty(struct channel_form *f)
     DL_APPEND(l->dirty, f);
 }
 
+void channel_form_revisit(struct channel_form *f)
+{
+    if (f->passing)
+        f->pass_head = UINT64_MAX; /* no end of the log: another pass follows */
+    else
+        mark_dirty(f);
+}
+
 void channel_form_wait(struct channel_form *f, struct poll_waiter *w)
 {
     w->form = f;

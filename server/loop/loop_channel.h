@@ -153,6 +153,8 @@ void channel_form_attach(struct channel_form *f);
 /* Puts a subscription among those of its form, and takes it out again; passes under way reach everyone all the same. */
 void channel_form_place(struct subscription *s);
 void channel_form_displace(struct subscription *s);
+/* Comes to its subscribers again in the next turn, with or without news. */
+void channel_form_revisit(struct channel_form *f);
 /* Calls `w->fn` once at the next block, unless stopped before. */
 void channel_form_wait(struct channel_form *f, struct poll_waiter *w);
 void channel_form_stop_waiting(struct poll_waiter *w); /* also when it does not wait */

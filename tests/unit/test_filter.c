@@ -127,7 +127,7 @@ static struct filter *red(struct filter **list)
 static void assert_next_run(struct filter *f, const struct frame_log *log, uint64_t seq)
 {
     uint64_t first, end, from = seq;
-    filter_next_run(f, log, seq, &first, &end);
+    filter_next_run(f, log, seq, UINT64_MAX, &first, &end);
     while (from < log->head && !is_red(from))
         from++;
     assert_int_equal(first, from);
@@ -164,6 +164,33 @@ static void verdicts_agree_with_the_tags_wherever_cursors_are(void **state)
     frame_log_done(&log);
 }
 
+/* Without time left each look goes on a little, forwards and backwards, and never says what was not judged. */
+static void without_time_left_judging_goes_on_in_small_steps(void **state)
+{
+    struct frame_log log;
+    struct filter *list = NULL, *f = red(&list);
+    uint64_t first, end, seq = 200, looks = 0;
+    (void)state;
+    frame_log_init(&log, 1 << 20, -1);
+    append(&log, 0, 400, 10);
+    for (; seq < log.head; looks++) {
+        filter_next_run(f, &log, seq, 0, &first, &end);
+        assert_true(f->to - seq <= 400 && first >= seq && end >= first);
+        for (uint64_t i = seq; i < end; i++)
+            assert_true(is_red(i) == (i >= first));
+        seq = end;
+    }
+    assert_true(looks >= 200 / 16);
+    do {
+        filter_next_run(f, &log, 10, 0, &first, &end);
+        looks++;
+    } while (first == end && f->from > 10);
+    assert_true(f->from <= 10 && looks < 200);
+    assert_next_run(f, &log, 10);
+    filter_unref(&list, f);
+    frame_log_done(&log);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -171,6 +198,7 @@ int main(void)
         cmocka_unit_test(a_log_without_metas_says_nothing_and_one_that_is_bare_keeps_none),
         cmocka_unit_test(metas_may_begin_in_the_middle_of_a_log),
         cmocka_unit_test(verdicts_agree_with_the_tags_wherever_cursors_are),
+        cmocka_unit_test(without_time_left_judging_goes_on_in_small_steps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

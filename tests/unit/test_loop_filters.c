@@ -5,6 +5,7 @@ static const char loop_config[] = "[server]\nlisten = \"127.0.0.1:0\"\nweb = \"\
                                   "[[namespace]]\nname = \"re\"\nhistory = 5\nbehind = \"resync\"\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"k\"\nhistory = 5\nkeyed = true\nbehind = \"conflate\"\n"
                                   "gather_ms = 0\n"
+                                  "[[namespace]]\nname = \"big\"\ninterval_ms = 100\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"end\"\nbehind = \"close\"\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"iv\"\nkeyed = true\ninterval_ms = 100\ngather_ms = 0\n"
                                   "[[namespace]]\nname = \"who\"\nhistory = 10\npresence = true\njoin_leave = true\n"
@@ -337,6 +338,42 @@ static void what_the_hub_has_that_is_no_json_closes_too(void **state)
     client_done(&c);
 }
 
+/* As if judging a few frames took as long as a turn may. */
+static void frames_that_take_long_to_judge_are_judged_over_several_turns(void **state)
+{
+    enum { FRAMES = 1000 };
+    struct client c;
+    (void)state;
+    client_open(&c);
+    client_join(&c, (struct subscribe_request){.channel = bytes_of("big:x"), red_filter});
+    client_hear(&c);
+    tell(.channel = "big:x", .n = -1); /* what follows within the interval is one block, which the log keeps whole */
+    for (int i = 0; i < FRAMES; i++) {
+        if (i % 400)
+            post((struct post){.channel = "big:x", .n = i, is_blue});
+        else
+            post((struct post){.channel = "big:x", .n = i, is_red});
+    }
+    pass_ms(200);
+    turn();
+    uv_run(&loop->uv, UV_RUN_NOWAIT);
+    const struct channel_form *f = sub_of(&c, "big:x")->form;
+    assert_int_equal(f->log.head - f->log.base, FRAMES);
+    clock_step_ms = 1;
+    int flushes = 0;
+    while (f->filters->to < f->log.head && flushes < FRAMES) {
+        assert_true(loop->dirty || loop->passing); /* it comes again by itself */
+        loop_flush(loop);
+        flushes++;
+    }
+    clock_step_ms = 0;
+    assert_in_range(flushes, 10, 100);
+    turns();
+    assert_hears(&c, "0 400 800 ");
+    assert_int_equal(sub_of(&c, "big:x")->sent, FRAMES + 1);
+    client_done(&c);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -353,6 +390,7 @@ int main(void)
         TEST(joins_reach_those_who_ask_with_their_place_among_publications),
         TEST(a_payload_that_is_no_json_closes_those_who_would_get_it_as_json),
         TEST(what_the_hub_has_that_is_no_json_closes_too),
+        TEST(frames_that_take_long_to_judge_are_judged_over_several_turns),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
