@@ -175,6 +175,8 @@ struct config_relay {
     enum source_from from;
     int64_t from_ms;
     int64_t qos;
+    char *dead_letter;    /* "" none */
+    int64_t window_bytes; /* of records under way */
     int line;
 };
 

@@ -306,6 +306,9 @@ static const struct config_key relay_keys[] = {
     TEXT(group, "\"\"", "name of the consumer group; has to be given with mode = \"shared\""),
     START("start: as for a source"),
     NUMBER(INT, qos, "1", 0, 2, "MQTT: quality of service on both sides"),
+    TEXT(dead_letter, "\"\"", "topic of from_bridge for records that lack a field or are refused; empty: counted only"),
+    NUMBER(SIZE, window_bytes, "\"64MiB\"", 4096, 16 * GIB,
+           "records under way; then upstream waits, or with qos = 0 from MQTT they are dropped and counted"),
 };
 #undef SECTION
 

@@ -347,7 +347,8 @@ void hub_close(struct hub *hub, uint64_t deadline_ms, void (*on_closed)(struct h
     resumes_cancel(hub);
     log_reads_cancel(hub);
     for (size_t i = 0; i < hub->source_count; i++)
-        dead_letters_cancel(&hub->sources[i]);
+        dead_letters_cancel(&hub->sources[i].letters);
+    relays_cancel(hub);
     for (size_t i = 0; i < hub->bridge_count; i++)
         hub->closing_bridges += hub->bridges[i].bridge != NULL;
     if (hub->closing_bridges == 0) {

@@ -5,13 +5,14 @@
 #include <stdlib.h>
 
 #include "hub/bridge_instance.h"
+#include "hub/dead_letter.h"
 #include "hub/headers.h"
 #include "hub/hub.h"
 #include "hub/publish.h"
 #include "hub/transform.h"
 #include "util/template.h"
 
-#define WINDOW_HIGH 10000 /* records under way before upstream waits */
+#define WINDOW_HIGH 10000 /* records under way before upstream waits; their bytes have a bound in the configuration */
 #define WINDOW_LOW 5000
 #define RETRY_MS 500
 
@@ -23,9 +24,10 @@ struct relay {
     struct template *topic, *key;
     struct bridge_source_sub *sub;
     struct transfer *first, *last; /* under way, in the order in which they came */
-    size_t under_way;
+    size_t under_way, under_way_bytes;
     bool paused;
-    uint64_t relayed, failed;
+    uint64_t relayed, failed, dropped;
+    struct dead_letters letters;
     uv_timer_t retry; /* one timer: transfers that failed go again together */
 };
 
@@ -35,7 +37,8 @@ struct transfer {
     struct bridge_publisher publisher; /* first */
     struct relay *relay;
     struct transfer *next;
-    enum { TRANSFER_SENT, TRANSFER_FAILED, TRANSFER_DONE } state;
+    enum { TRANSFER_SENT, TRANSFER_FAILED, TRANSFER_DEAD, TRANSFER_DONE } state; /* DEAD: its dead letter is under way */
+    size_t bytes; /* what it counts against the bound */
     struct buf topic, key, payload, source_topic;
     struct header_list headers;
     bool has_key, has_payload;
@@ -106,12 +109,52 @@ static void release_prefix(struct relay *r)
         if (!r->first)
             r->last = NULL;
         r->under_way--;
+        r->under_way_bytes -= t->bytes;
         acknowledge(r, t);
         transfer_free(t);
     }
-    if (r->under_way <= WINDOW_LOW)
+    if (r->under_way <= WINDOW_LOW && r->under_way_bytes <= (size_t)r->config->window_bytes / 2)
         set_paused(r, false);
 }
+
+/* ---- records that cannot be relayed ---- */
+
+static void on_letter_settled(struct dead_letters *d, void *transfer)
+{
+    struct transfer *t = transfer;
+    (void)d;
+    t->state = TRANSFER_DONE;
+    release_prefix(t->relay);
+}
+
+/* It stays in its place, so that it is acknowledged in its turn. */
+static void give_up(struct transfer *t, const struct bridge_record *record, const char *reason)
+{
+    struct relay *r = t->relay;
+    r->failed++;
+    t->state = dead_letter(&r->letters, record, reason, t) ? TRANSFER_DEAD : TRANSFER_DONE;
+    release_prefix(r);
+}
+
+/* The record as it came, but with the key it was sent with. */
+static void give_up_refused(struct transfer *t, const char *reason)
+{
+    struct bridge_header headers[HEADERS_MAX];
+    char text[192];
+    const struct bridge_record record = {
+        .topic = buf_bytes(&t->source_topic),
+        .partition = t->partition,
+        .offset = t->offset,
+        .key = t->has_key ? buf_bytes(&t->key) : BYTES_NULL,
+        .payload = t->has_payload ? buf_bytes(&t->payload) : BYTES_NULL,
+        .headers = headers,
+        .header_count = header_list_view(&t->headers, headers),
+    };
+    snprintf(text, sizeof text, "bridge %.40s refused it: %.100s", t->relay->config->to_bridge, reason ? reason : "?");
+    give_up(t, &record, text);
+}
+
+/* ---- records ---- */
 
 static void on_published(struct bridge_publisher *publisher, const struct bridge_receipt *receipt)
 {
@@ -122,10 +165,8 @@ static void on_published(struct bridge_publisher *publisher, const struct bridge
         r->relayed++;
         t->state = TRANSFER_DONE;
     } else if (receipt->outcome == BRIDGE_REFUSED) {
-        r->failed++;
-        t->state = TRANSFER_DONE;
-        log_error("relay: record refused", LOG_STR("to", r->config->to_bridge), LOG_BYTES("topic", buf_bytes(&t->topic)),
-                  LOG_STR("reason", receipt->reason));
+        give_up_refused(t, receipt->reason);
+        return;
     } else {
         t->state = TRANSFER_FAILED; /* at least once: a record whose outcome is unknown goes again */
         if (!r->hub->closing && !uv_is_active((uv_handle_t *)&r->retry))
@@ -162,7 +203,30 @@ static struct transfer *new_transfer(struct relay *r, const struct bridge_record
         if (!record_header(record, BYTES_LIT(ORIGIN_TOPIC_HEADER)).data)
             header_list_add(&t->headers, BYTES_LIT(ORIGIN_TOPIC_HEADER), record->topic);
     }
+    t->bytes = sizeof *t + record->payload.len + 2 * record->topic.len + record->key.len;
+    for (size_t i = 0; i < record->header_count; i++)
+        t->bytes += record->headers[i].name.len + record->headers[i].value.len;
     return t;
+}
+
+static bool is_full(const struct relay *r)
+{
+    return r->under_way >= WINDOW_HIGH || r->under_way_bytes >= (size_t)r->config->window_bytes;
+}
+
+/* Waiting helps where the broker keeps the records meanwhile. With QoS 0 it does not; to pause would only take the
+ * connection from the others who use it. */
+static bool can_wait(const struct relay *r)
+{
+    return bridge_instance_can(r->from, BRIDGE_PAUSABLE) &&
+           (r->config->qos > 0 || bridge_instance_can(r->from, BRIDGE_POSITIONED));
+}
+
+static void drop(struct relay *r, const struct bridge_record *record)
+{
+    if (r->dropped++ == 0)
+        log_warn("relay: full, and upstream cannot wait: records are dropped", LOG_STR("from", r->config->from_bridge),
+                 LOG_STR("to", r->config->to_bridge), LOG_BYTES("topic", record->topic));
 }
 
 static void relay_record(struct relay *r, const struct bridge_record *record)
@@ -174,23 +238,22 @@ static void relay_record(struct relay *r, const struct bridge_record *record)
         r->first = t;
     r->last = t;
     r->under_way++;
-    if (address(t, record)) {
+    r->under_way_bytes += t->bytes;
+    if (address(t, record))
         send_transfer(t);
-        return;
-    }
-    r->failed++;
-    t->state = TRANSFER_DONE; /* in its place, so that it is acknowledged in its turn */
-    log_warn("relay: record lacks a field of the templates", LOG_STR("from", r->config->from_bridge),
-             LOG_BYTES("topic", record->topic));
-    release_prefix(r);
+    else
+        give_up(t, record, "the record lacks a field of the templates");
 }
 
 static void on_records(struct bridge_consumer *consumer, const struct bridge_record *records, size_t count)
 {
     struct relay *r = (struct relay *)consumer;
     for (size_t i = 0; i < count; i++)
-        relay_record(r, &records[i]);
-    if (r->under_way > WINDOW_HIGH)
+        if (is_full(r) && !can_wait(r))
+            drop(r, &records[i]);
+        else
+            relay_record(r, &records[i]);
+    if (is_full(r) && can_wait(r))
         set_paused(r, true);
 }
 
@@ -215,6 +278,8 @@ static int relay_start(struct relay *r, struct hub *hub, const struct config_rel
         .from = bridge_instance_find(hub, config->from_bridge),
         .to = bridge_instance_find(hub, config->to_bridge),
     };
+    r->letters = (struct dead_letters){
+        .hub = hub, .bridge = r->from, .topic = config->dead_letter, .on_settled = on_letter_settled};
     uv_timer_init(hub->loop, &r->retry);
     r->retry.data = r;
     r->topic = template_parse(config->to_topic, fields, error, error_size);
@@ -253,6 +318,12 @@ int relays_start(struct hub *hub, char *error, size_t error_size)
     return 0;
 }
 
+void relays_cancel(struct hub *hub)
+{
+    for (size_t i = 0; i < hub->relay_count; i++)
+        dead_letters_cancel(&hub->relays[i].letters);
+}
+
 void relays_done(struct hub *hub)
 {
     for (size_t i = 0; i < hub->relay_count; i++) {
@@ -275,14 +346,16 @@ void relays_render(struct hub *hub, struct buf *out)
     } families[] = {
         {"crier_relay_records_total", "counter", "Records stored downstream, by relay."},
         {"crier_relay_refused_total", "counter", "Records that were not relayed: refused, or without a field."},
+        {"crier_relay_dropped_total", "counter", "Records dropped at window_bytes, where upstream cannot wait."},
         {"crier_relay_under_way", "gauge", "Records read upstream and not yet stored downstream."},
+        {"crier_relay_under_way_bytes", "gauge", "Memory of these."},
     };
     for (size_t f = 0; hub->relay_count && f < sizeof families / sizeof *families; f++) {
         buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", families[f].name, families[f].help, families[f].name,
                    families[f].type);
         for (size_t i = 0; i < hub->relay_count; i++) {
             const struct relay *r = &hub->relays[i];
-            const uint64_t values[] = {r->relayed, r->failed, r->under_way};
+            const uint64_t values[] = {r->relayed, r->failed, r->dropped, r->under_way, r->under_way_bytes};
             buf_printf(out, "%s{from=\"%s\",from_topic=\"%s\",to=\"%s\"} %llu\n", families[f].name,
                        r->config->from_bridge, r->config->from_topic, r->config->to_bridge,
                        (unsigned long long)values[f]);

@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "hub/dead_letter.h"
 #include "hub/headers.h"
 #include "hub/hub.h"
 #include "hub/publish_headers.h"
@@ -290,7 +289,7 @@ static enum crier_error accept_record(struct source *s, struct partition *p, con
 /* A bad record counts as done only when it is in the dead-letter topic. */
 static void acknowledge(struct source *s, struct partition *p)
 {
-    if (s->bridge->bridge && s->bridge->ops->ack && s->dead_pending == 0 && p->last >= p->start && p->started)
+    if (s->bridge->bridge && s->bridge->ops->ack && s->letters.pending == 0 && p->last >= p->start && p->started)
         s->bridge->ops->ack(s->sub, bytes_of(p->topic), p->number, p->last);
 }
 
@@ -339,7 +338,7 @@ static void on_records(struct bridge_consumer *consumer, const struct bridge_rec
             p->forgotten = r->offset; /* a channel made later must not claim to have it */
         if (error != CRIER_OK) {
             s->failed++;
-            dead_letter(s, r, reason);
+            dead_letter(&s->letters, r, reason, NULL);
         }
     }
     s->records += count;
@@ -348,9 +347,11 @@ static void on_records(struct bridge_consumer *consumer, const struct bridge_rec
         acknowledge(s, p);
 }
 
-void source_dead_letter_done(struct source *s)
+static void on_letter_settled(struct dead_letters *d, void *arg)
 {
-    if (--s->dead_pending > 0)
+    struct source *s = (struct source *)((char *)d - offsetof(struct source, letters));
+    (void)arg;
+    if (d->pending > 0)
         return;
     for (struct partition *p = s->partitions; p; p = p->hh.next)
         acknowledge(s, p);
@@ -400,6 +401,8 @@ int source_init(struct source *s, struct hub *hub, const struct config_source *c
         .config = config,
         .bridge = bridge_instance_find(hub, config->bridge),
     };
+    s->letters = (struct dead_letters){
+        .hub = hub, .bridge = s->bridge, .topic = config->dead_letter, .on_settled = on_letter_settled};
     s->channel = template_parse(config->channel, fields, error, error_size);
     if (!s->channel)
         return -EINVAL;

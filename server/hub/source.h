@@ -10,11 +10,11 @@
 #include "bridges/bridge.h"
 #include "hub/bridge_instance.h"
 #include "hub/channel.h"
+#include "hub/dead_letter.h"
 #include "hub/transform.h"
 #include "util/template.h"
 
 struct hub;
-struct letter;
 
 struct partition {
     struct source *source;
@@ -45,8 +45,7 @@ struct source {
     struct partition *recent;     /* of the last record: records of one partition come in runs */
     int32_t partition_count;
     enum bridge_start from;
-    size_t dead_pending;    /* dead letters not yet stored */
-    struct letter *letters; /* those of them that wait for another try */
+    struct dead_letters letters;
     bool caught_up;
     uint64_t records, failed;
     struct buf scratch; /* channel name of the record at hand */
@@ -55,8 +54,6 @@ struct source {
 int source_init(struct source *s, struct hub *hub, const struct config_source *config, char *error, size_t error_size);
 void source_done(struct source *s);
 int source_subscribe(struct source *s, char *error, size_t error_size);
-/* A dead letter of this source has been stored or given up. */
-void source_dead_letter_done(struct source *s);
 void source_set_paused(struct source *s, bool paused);
 
 /* Source whose channel template could give this name, the most exact one of several; NULL for none. */

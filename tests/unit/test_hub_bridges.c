@@ -8,10 +8,13 @@ static const char config[] = "[server]\nlisten = \"127.0.0.1:0\"\nweb = \"\"\n"
                              "[[source]]\nbridge = \"a\"\ntopic = \"chat\"\nchannel = \"chat:{payload.room}\"\n"
                              "mode = \"shared\"\ngroup = \"g\"\ndead_letter = \"bad\"\n"
                              "[[relay]]\nfrom_bridge = \"a\"\nfrom_topic = \"in\"\nto_bridge = \"b\"\n"
-                             "to_topic = \"out-{payload.room}\"\nmode = \"shared\"\ngroup = \"g\"\n";
+                             "to_topic = \"out-{payload.room}\"\nmode = \"shared\"\ngroup = \"g\"\n"
+                             "[[relay]]\nfrom_bridge = \"a\"\nfrom_topic = \"in\"\nto_bridge = \"b\"\n"
+                             "to_topic = \"out-{payload.room}\"\nkey = \"{payload.room}\"\nmode = \"shared\"\ngroup = \"g\"\n"
+                             "dead_letter = \"bad-relay\"\nwindow_bytes = \"4KiB\"\n";
 
 static struct bridge *a, *b;
-static struct bridge_source_sub *source, *relay;
+static struct bridge_source_sub *source, *relay, *careful; /* the second relay: with dead letters and a small window */
 
 static int setup(void **state)
 {
@@ -21,6 +24,7 @@ static int setup(void **state)
     b = fake_bridge("b");
     source = &a->subs[0];
     relay = &a->subs[1];
+    careful = &a->subs[2];
     fake_ready(a);
     fake_ready(b);
     fake_assign(source, 0, 1, "log", 0, 0);
@@ -144,6 +148,54 @@ static void a_record_that_cannot_be_relayed_is_acknowledged_in_its_turn(void **s
     assert_int_equal(relay->acked, 2);
 }
 
+static void a_record_that_lacks_a_field_is_done_when_its_dead_letter_is_stored(void **state)
+{
+    (void)state;
+    fake_give(careful, 0, 0, "k", bad);
+    fake_give(careful, 0, 1, "k", good);
+    assert_string_equal(a->publishes[0].topic, "bad-relay");
+    assert_string_equal(a->publishes[0].key, "k");
+    assert_string_equal(a->publishes[0].payload, bad);
+    assert_string_equal(a->publishes[0].headers,
+                        "dlq.reason=the record lacks a field of the templates;dlq.source.topic=in;dlq.source.partition=0;"
+                        "dlq.source.offset=0;");
+    fake_stored(b, 0, 0, 0);
+    assert_int_equal(careful->acked, -1);
+    fake_stored(a, 0, 0, 0);
+    assert_int_equal(careful->acked, 1);
+}
+
+static void a_record_that_is_refused_downstream_goes_to_the_dead_letters(void **state)
+{
+    (void)state;
+    fake_give(careful, 0, 0, "k", good);
+    fake_not_stored(b, 0, BRIDGE_REFUSED);
+    assert_int_equal(a->publish_count, 1);
+    assert_string_equal(a->publishes[0].topic, "bad-relay");
+    assert_string_equal(a->publishes[0].payload, good);
+    assert_non_null(strstr(a->publishes[0].headers, "dlq.reason=bridge b refused it: "));
+    assert_int_equal(careful->acked, -1);
+    fake_not_stored(a, 0, BRIDGE_RETRYABLE);
+    run_for_ms(1100);
+    fake_stored(a, 1, 0, 0);
+    assert_int_equal(careful->acked, 0);
+}
+
+static void upstream_waits_while_too_many_bytes_are_under_way(void **state)
+{
+    (void)state;
+    int given = 0;
+    while (!careful->paused && given < 40)
+        fake_give(careful, 0, given++, "k", good);
+    assert_in_range(given, 2, 39);
+    for (int i = 0; i < given; i++) {
+        assert_int_equal(careful->paused, i * 2 < given);
+        fake_stored(b, (size_t)i, 0, i);
+    }
+    assert_int_equal(careful->paused, 0);
+    assert_int_equal(careful->acked, given - 1);
+}
+
 static void a_relay_survives_the_end_of_either_bridge_first(void **state)
 {
     (void)state;
@@ -195,6 +247,9 @@ int main(void)
         TEST(the_end_acknowledges_no_record_whose_dead_letter_is_not_stored),
         TEST(a_relay_acknowledges_the_prefix_that_is_stored),
         TEST(a_record_that_cannot_be_relayed_is_acknowledged_in_its_turn),
+        TEST(a_record_that_lacks_a_field_is_done_when_its_dead_letter_is_stored),
+        TEST(a_record_that_is_refused_downstream_goes_to_the_dead_letters),
+        TEST(upstream_waits_while_too_many_bytes_are_under_way),
         TEST(a_relay_survives_the_end_of_either_bridge_first),
         TEST(loops_that_are_behind_pause_the_sources_until_they_catch_up),
         TEST(readiness_names_what_is_missing),
