@@ -8,6 +8,7 @@ const struct http_route api_routes[] = {
     {.method = "GET", .pattern = "/healthz", .fn = status_healthz},
     {.method = "GET", .pattern = "/readyz", .fn = status_readyz},
     {.method = "GET", .pattern = "/metrics", .fn = status_metrics},
+    {.method = "POST", .pattern = "/api", .fn = server_api_lines},
     {.method = "POST", .pattern = "/api/*", .fn = server_api},
     {.method = "GET", .pattern = "/channels/*", .fn = poll_get, .cors = true},
     {.method = "POST", .pattern = "/channels/*", .fn = poll_post, .cors = true},

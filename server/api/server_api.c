@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "api/api_key.h"
-#include "api/command.h"
+#include "api/commands.h"
 #include "api/pending.h"
 #include "loop/engine.h"
 #include "proto/json_scan.h"
@@ -23,6 +23,7 @@ struct batch {
     struct pending *pending;
     struct api_call **calls;
     size_t count, left;
+    bool lines; /* of POST /api */
 };
 
 static void respond_text(struct http_request *r, int status, const char *text)
@@ -87,7 +88,7 @@ static void on_done(struct command *c)
 
 static void write_reply(const struct api_call *call, struct buf *out)
 {
-    if (call->command.error != CRIER_OK) {
+    if (call->batch->lines || call->command.error != CRIER_OK) {
         buf_append_str(out, "{");
         command_write(&call->command, out);
         buf_append_str(out, "}");
@@ -105,14 +106,14 @@ static void finish_batch(struct batch *b)
     struct http_request *r = pending_take(b->pending);
     CLEANUP_BUF body = BUF_INIT;
 
-    buf_append_str(&body, "{\"replies\":[");
+    buf_append_str(&body, b->lines ? "" : "{\"replies\":[");
     for (size_t i = 0; i < b->count; i++) {
         if (i)
-            buf_append_str(&body, ",");
+            buf_append_str(&body, b->lines ? "\n" : ",");
         write_reply(b->calls[i], &body);
         free_call(b->calls[i]);
     }
-    buf_append_str(&body, "]}");
+    buf_append_str(&body, b->lines ? "\n" : "]}");
     if (r) {
         const struct http_reply reply = {.status = 200, .content_type = "application/json", .body = buf_bytes(&body)};
         http_respond(r, &reply);
@@ -128,6 +129,15 @@ static void on_part_done(struct command *c)
         finish_batch(b);
 }
 
+static void add_call(struct batch *b, struct http_request *r, struct bytes method, struct bytes params)
+{
+    b->calls = xrealloc(b->calls, (b->count + 1) * sizeof(struct api_call *));
+    struct api_call *call = new_call(r, method, params);
+    call->batch = b;
+    call->command.done = on_part_done;
+    b->calls[b->count++] = call;
+}
+
 /* One element of `commands`: an object with one member, the method. */
 static bool add_part(struct batch *b, struct http_request *r, struct bytes element)
 {
@@ -135,11 +145,29 @@ static bool add_part(struct batch *b, struct http_request *r, struct bytes eleme
     struct json_member member;
     if (json_enter_object(&cursor) < 0 || json_next_member(&cursor, &member) != 0)
         return false;
-    b->calls = xrealloc(b->calls, (b->count + 1) * sizeof(struct api_call *));
-    struct api_call *call = new_call(r, member.name, member.value);
-    call->batch = b;
-    call->command.done = on_part_done;
-    b->calls[b->count++] = call;
+    add_call(b, r, member.name, member.value);
+    return true;
+}
+
+/* {"method":"publish","params":{..}} */
+static bool add_line(struct batch *b, struct http_request *r, struct bytes line)
+{
+    CLEANUP_BUF method = BUF_INIT;
+    struct bytes params = BYTES_LIT("{}");
+    if (json_get_string(line, "method", &method) < 0 || !param_object(line, "params", &params))
+        return false;
+    add_call(b, r, buf_bytes(&method), params);
+    return true;
+}
+
+static bool add_lines(struct batch *b, struct http_request *r, struct bytes body)
+{
+    struct json_cursor cursor = json_cursor_at(body, JSON_DEPTH_MAX, JSON_RFC);
+    struct bytes command;
+    do {
+        if (json_next_value(&cursor, &command) < 0 || b->count == BATCH_MAX || !add_line(b, r, command))
+            return false;
+    } while (json_expect_end(&cursor) < 0);
     return true;
 }
 
@@ -164,15 +192,8 @@ static void drop_batch(struct batch *b)
     free(b);
 }
 
-static void run_batch(struct http_request *r)
+static void start_batch(struct batch *b, struct http_request *r)
 {
-    struct batch *b = xcalloc(1, sizeof *b);
-    struct bytes commands;
-    if (json_get_raw(http_body(r), "commands", &commands) < 0 || !add_parts(b, r, commands)) {
-        drop_batch(b);
-        http_respond_error(r, CRIER_ERR_BAD_REQUEST, "commands is a list of {\"method\":{...}}");
-        return;
-    }
     b->pending = pending_new(r);
     /* The count must not reach zero while commands are still being started. */
     b->left = b->count + 1;
@@ -183,17 +204,51 @@ static void run_batch(struct http_request *r)
         finish_batch(b);
 }
 
+static void run_batch(struct http_request *r)
+{
+    struct batch *b = xcalloc(1, sizeof *b);
+    struct bytes commands;
+    if (json_get_raw(http_body(r), "commands", &commands) == 0 && add_parts(b, r, commands)) {
+        start_batch(b, r);
+        return;
+    }
+    drop_batch(b);
+    http_respond_error(r, CRIER_ERR_BAD_REQUEST, "commands is a list of {\"method\":{...}}");
+}
+
+/* False after the refusal. */
+static bool has_key(struct http_request *r)
+{
+    const struct http_reply refusal = {.status = 401};
+    bool valid = api_key_valid(r);
+    if (!valid)
+        http_respond(r, &refusal);
+    return valid;
+}
+
+void server_api_lines(struct http_request *r, void *arg)
+{
+    (void)arg;
+    if (!has_key(r))
+        return;
+    struct batch *b = xcalloc(1, sizeof *b);
+    b->lines = true;
+    if (add_lines(b, r, http_body(r))) {
+        start_batch(b, r);
+        return;
+    }
+    drop_batch(b);
+    respond_text(r, 400, "the body must be lines of {\"method\":\"..\",\"params\":{..}}\n");
+}
+
 void server_api(struct http_request *r, void *arg)
 {
     struct bytes method = http_path_rest(r), body = http_body(r);
     const char *reason;
     (void)arg;
 
-    if (!api_key_valid(r)) {
-        const struct http_reply reply = {.status = 401};
-        http_respond(r, &reply);
+    if (!has_key(r))
         return;
-    }
     bool batch = bytes_eq_str(method, "batch");
     if (!batch && !command_known(method)) {
         respond_text(r, 404, "404 page not found\n");

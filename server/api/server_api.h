@@ -7,5 +7,8 @@
 #include "net/net.h"
 
 void server_api(struct http_request *r, void *arg);
+/* POST /api: the older shape, which the Go library gocent speaks. Each line of the body is {"method","params"}, each of the
+ * answer {"result"} or {"error"}, in the same order. */
+void server_api_lines(struct http_request *r, void *arg);
 
 #endif

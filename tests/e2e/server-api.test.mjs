@@ -253,3 +253,24 @@ test('map_clear begins a new epoch; ephemeral maps tell no offsets', async (t) =
   const state = await server.api('map_read_state', { channel: 'brief:m', limit: -1 });
   assert.deepEqual([state.entries.length, state.offset], [1, undefined]);
 });
+
+test('POST /api takes commands one behind the other, in the older shape', async (t) => {
+  const server = await start(t);
+  const post = async (body, headers = key) => {
+    const reply = await fetch(`${server.url}/api`, { method: 'POST', body, headers });
+    return { status: reply.status, text: await reply.text() };
+  };
+  const lines = (commands) => commands.map((c) => JSON.stringify(c)).join('\n');
+  const publishes = Array.from({ length: 50 }, (_, i) => ({ method: 'publish', params: { channel: 'news', data: { i } } }));
+  const { status, text } = await post(lines([...publishes, { method: 'history', params: { channel: 'news', limit: -1 } }, { method: 'nope' }, { method: 'info' }]));
+  const replies = text.trimEnd().split('\n').map((line) => JSON.parse(line));
+  assert.deepEqual([status, replies.length], [200, 53]);
+  assert.deepEqual(replies.slice(0, 50).map((r) => r.result.offset), publishes.map((_, i) => i + 1));
+  assert.ok(Array.isArray(replies[50].result.publications));
+  assert.equal(replies[51].error.code, 104);
+  assert.equal(replies[52].result.nodes.length, 1);
+  assert.match((await post('{"method":"publish","params":{"channel":"no:x","data":1}}')).text, /^\{"error":\{"code":102,.*\}\n$/);
+  for (const bad of ['', '5', '{', '{}', '{"method":1}', '{"method":"info","params":[]}', '{"method":"info"}x', '{"method":"info"}{'])
+    assert.equal((await post(bad)).status, 400, bad);
+  assert.equal((await post('{"method":"info"}', {})).status, 401);
+});
