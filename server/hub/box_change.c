@@ -32,9 +32,9 @@ static void add_difference(struct channel *c, const struct hub_box_change *b, co
                            struct frame_builder *builder)
 {
     struct publication **list;
-    size_t count = keyed_in_box(&c->keyed, in, KEYED_BY_OFFSET, &list);
+    size_t count = keyed_in_box(&c->keyed, in, out, KEYED_BY_OFFSET, &list);
     for (size_t i = 0; i < count; i++)
-        if (!publication_is_in(list[i], out) && filter_wants(b->filter, list[i]))
+        if (filter_wants(b->filter, list[i]))
             add(builder, list[i]);
     free(list);
 }

@@ -119,7 +119,7 @@ static void settle(struct keyed *k, struct keyed_entry *e)
 }
 
 struct found {
-    const struct geo_box *box;
+    const struct geo_box *box, *except;
     struct publication **list;
     size_t count, capacity;
 };
@@ -128,7 +128,8 @@ static void add_found(struct place *place, void *arg)
 {
     struct found *f = arg;
     struct keyed_entry *e = (struct keyed_entry *)((char *)place - offsetof(struct keyed_entry, place));
-    if (!publication_is_in(e->publication, f->box))
+    if (!publication_is_in(e->publication, f->box) ||
+        (f->except && publication_is_in(e->publication, f->except)))
         return;
     if (f->count == f->capacity) {
         f->capacity = f->capacity ? f->capacity * 2 : 64;
@@ -148,15 +149,16 @@ static int by_key(const void *a, const void *b)
     return keyed_compare(publication_key(*(struct publication *const *)a), publication_key(*(struct publication *const *)b));
 }
 
-size_t keyed_in_box(struct keyed *k, const struct geo_box *box, enum keyed_order order, struct publication ***ret)
+size_t keyed_in_box(struct keyed *k, const struct geo_box *box, const struct geo_box *except, enum keyed_order order,
+                    struct publication ***ret)
 {
-    struct found found = {.box = box};
+    struct found found = {.box = box, .except = except};
     if (!k->placed) {
         k->placed = true;
         for (struct keyed_entry *e = k->list; e; e = e->next)
             settle(k, e);
     }
-    places_each(&k->places, box, add_found, &found);
+    places_each(&k->places, box, except, add_found, &found);
     if (found.count)
         qsort(found.list, found.count, sizeof(struct publication *), order == KEYED_BY_KEY ? by_key : by_offset);
     *ret = found.list;

@@ -41,8 +41,10 @@ void keyed_each_after(const struct keyed *k, int64_t offset, void (*fn)(struct p
  * the table. */
 void keyed_each_key_after(struct keyed *k, struct bytes key, bool (*fn)(struct publication *p, void *arg), void *arg);
 enum keyed_order { KEYED_BY_OFFSET, KEYED_BY_KEY };
-/* The entries that lie in a box, ascending; `*ret` is the caller's to free(), its publications are the table's. */
-size_t keyed_in_box(struct keyed *k, const struct geo_box *box, enum keyed_order order, struct publication ***ret);
+/* The entries that lie in a box and not in the box `except` (NULL none), ascending; `*ret` is the caller's to free(), its
+ * publications are the table's. */
+size_t keyed_in_box(struct keyed *k, const struct geo_box *box, const struct geo_box *except, enum keyed_order order,
+                    struct publication ***ret);
 /* The key lives on as if it had been published now. False when it is not there. */
 bool keyed_renew(struct keyed *k, struct bytes key, int64_t now_ms);
 /* Calls `fn`, which may remove the entry, for each that was neither published nor renewed since `oldest_ms`. */

@@ -66,13 +66,42 @@ static bool add_entry(struct publication *p, void *arg)
     return true;
 }
 
+/* A box full of entries gives a page by the order of keys, after few looks beside it; one with few of them is looked up by
+ * place, for the rest of the page. */
+struct walk {
+    struct page *page;
+    size_t looks_left;
+    struct bytes last; /* key of the last one looked at; data NULL: none */
+    bool ended;        /* the page, not the looks */
+};
+
+#define LOOKS_MIN 4096
+#define LOOKS_AN_ENTRY 16
+
+static bool look_at_entry(struct publication *p, void *arg)
+{
+    struct walk *w = arg;
+    if (w->looks_left == 0)
+        return false;
+    w->looks_left--;
+    w->last = publication_key(p);
+    w->ended = publication_is_in(p, w->page->read->box) && !add_entry(p, w->page);
+    return !w->ended;
+}
+
 static void add_in_box(struct channel *c, const struct hub_map_read *r, struct page *page)
 {
     struct publication **list;
-    size_t count = keyed_in_box(&c->keyed, r->box, KEYED_BY_KEY, &list);
+    struct bytes after = r->has_cursor ? buf_bytes(&r->cursor) : BYTES_NULL;
+    size_t asked = r->limit < 0 ? 0 : (size_t)r->limit * LOOKS_AN_ENTRY;
+    struct walk w = {.page = page, .looks_left = asked < LOOKS_MIN ? LOOKS_MIN : asked};
+    keyed_each_key_after(&c->keyed, after, look_at_entry, &w);
+    if (w.ended || w.looks_left > 0)
+        return;
+    size_t count = keyed_in_box(&c->keyed, r->box, NULL, KEYED_BY_KEY, &list);
     bool more = true;
     for (size_t i = 0; more && i < count; i++)
-        if (!r->has_cursor || keyed_compare(publication_key(list[i]), buf_bytes(&r->cursor)) > 0)
+        if (keyed_compare(publication_key(list[i]), w.last) > 0)
             more = add_entry(list[i], page);
     free(list);
 }

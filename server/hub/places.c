@@ -53,12 +53,17 @@ void places_remove(struct places *s, struct place *p)
 }
 
 struct visit {
+    struct geo_cells except[2];
+    unsigned except_count;
     void (*fn)(struct place *p, void *arg);
     void *arg;
 };
 
 static void visit_cell(const struct places_cell *c, const struct visit *v)
 {
+    for (unsigned i = 0; i < v->except_count; i++)
+        if (geo_cells_inside(&v->except[i], c->id.row, c->id.column))
+            return;
     for (size_t i = 0; i < c->count; i++)
         v->fn(c->items[i], v->arg);
 }
@@ -75,11 +80,14 @@ static void visit_by_place(const struct places *s, const struct geo_cells *cells
 }
 
 /* A small box looks its cells up, a large one walks over those that there are. */
-void places_each(const struct places *s, const struct geo_box *box, void (*fn)(struct place *p, void *arg), void *arg)
+void places_each(const struct places *s, const struct geo_box *box, const struct geo_box *except,
+                 void (*fn)(struct place *p, void *arg), void *arg)
 {
-    const struct visit v = {.fn = fn, .arg = arg};
+    struct visit v = {.fn = fn, .arg = arg};
     struct geo_cells ranges[2];
     unsigned count = geo_box_cells(&geo_kilometre, box, ranges);
+    if (except)
+        v.except_count = geo_box_cells(&geo_kilometre, except, v.except);
     for (unsigned i = 0; i < count; i++) {
         if (geo_cells_count(&ranges[i]) <= HASH_COUNT(s->cells)) {
             visit_by_place(s, &ranges[i], &v);

@@ -19,7 +19,9 @@ struct places {
 
 void places_add(struct places *s, struct place *p, int32_t latitude_e6, int32_t longitude_e6);
 void places_remove(struct places *s, struct place *p); /* nothing where it is in no set */
-/* Calls `fn` for each one in a cell that the box touches: the exact test is the caller's. Must not change the set. */
-void places_each(const struct places *s, const struct geo_box *box, void (*fn)(struct place *p, void *arg), void *arg);
+/* Calls `fn` for each one in a cell that the box touches, but not for cells that lie in the box `except` (NULL none): the
+ * exact test is the caller's. Must not change the set. */
+void places_each(const struct places *s, const struct geo_box *box, const struct geo_box *except,
+                 void (*fn)(struct place *p, void *arg), void *arg);
 
 #endif

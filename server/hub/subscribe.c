@@ -95,7 +95,7 @@ static void add_publication(struct publication *p, void *arg)
 static void add_in_box(struct channel *c, const struct geo_box *box, struct frame_builder *builder)
 {
     struct publication **list;
-    size_t count = keyed_in_box(&c->keyed, box, KEYED_BY_OFFSET, &list);
+    size_t count = keyed_in_box(&c->keyed, box, NULL, KEYED_BY_OFFSET, &list);
     for (size_t i = 0; i < count; i++)
         frame_builder_add(builder, list[i]);
     free(list);

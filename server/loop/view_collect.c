@@ -13,12 +13,6 @@ void grid_news_done(struct grid_news *n)
 
 /* ---- boxes ---- */
 
-/* Every place in it is in the box: only cells at the border need the exact test. */
-static bool is_interior(const struct geo_cells *r, const struct grid_cell *c)
-{
-    return c->id.y > r->south && c->id.y < r->north && c->id.x > r->west && c->id.x < r->east;
-}
-
 static bool sees(const struct grid_viewer *v, const struct grid_place *p)
 {
     return p->placed && geo_box_contains(&v->box, p->latitude_e6, p->longitude_e6) && grid_filter_shows(v->filter, p->tags);
@@ -63,7 +57,7 @@ static void each_by_place(struct look *l, const struct geo_cells *r, cell_fn fn)
             struct grid_cell *c;
             HASH_FIND(hh, l->grid->cells, &key.id, sizeof key.id, c);
             if (c)
-                fn(l, c, is_interior(r, c));
+                fn(l, c, geo_cells_inside(r, c->id.y, c->id.x));
         }
     }
 }
@@ -80,7 +74,7 @@ static void each_cell(struct look *l, const struct geo_box *box, cell_fn fn)
         }
         for (struct grid_cell *c = l->grid->cells; c; c = c->hh.next)
             if (geo_cells_contain(&ranges[i], c->id.y, c->id.x))
-                fn(l, c, is_interior(&ranges[i], c));
+                fn(l, c, geo_cells_inside(&ranges[i], c->id.y, c->id.x));
     }
 }
 
@@ -110,7 +104,7 @@ static void each_touched_in(struct look *l, const struct geo_cells *r, cell_fn f
         } else if (x > r->east) {
             i = touched_from(g, i + 1, grid_place_key(y + 1, r->west));
         } else {
-            fn(l, g->touched[i].cell, is_interior(r, g->touched[i].cell));
+            fn(l, g->touched[i].cell, geo_cells_inside(r, y, x));
             i++;
         }
     }

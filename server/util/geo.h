@@ -53,4 +53,10 @@ static inline bool geo_cells_contain(const struct geo_cells *c, uint32_t row, ui
     return row >= c->south && row <= c->north && column >= c->west && column <= c->east;
 }
 
+/* Every place in the cell is in the box: only those at the border need the exact test. */
+static inline bool geo_cells_inside(const struct geo_cells *c, uint32_t row, uint32_t column)
+{
+    return row > c->south && row < c->north && column > c->west && column < c->east;
+}
+
 #endif

@@ -145,6 +145,7 @@ struct request {
     bool shifted;
     enum frame_form form;
     const struct tag_filter *filter;
+    const struct geo_box *box;
 };
 
 static void read_state(struct state_page *p, const struct request *q)
@@ -163,6 +164,7 @@ static void read_state(struct state_page *p, const struct request *q)
         buf_append_str(&r->key, q->key);
     r->shifted = q->shifted;
     r->filter = q->filter;
+    r->box = q->box;
     if (q->epoch) {
         r->has_revision = true;
         r->revision_offset = q->offset;
@@ -276,6 +278,50 @@ static void a_filter_leaves_entries_out_of_the_pages(void **state)
     assert_int_equal(p.keys, 6);
     page_done(&p);
     tag_filter_free(filter);
+}
+
+static void put_at(struct channel *c, int n, int32_t latitude_e6)
+{
+    char key[16];
+    snprintf(key, sizeof key, "k%05d", n);
+    const struct publication_parts parts = {.offset = c->top + 1, .time_ms = 1, .key = bytes_of(key), .payload = BYTES_LIT("1"),
+                                            .has_geo = true, .latitude_e6 = latitude_e6, .longitude_e6 = 1};
+    channel_append(c, publication_new(&parts));
+}
+
+/* Whether a page is found by the order of keys or by place makes no difference. */
+static void a_box_leaves_entries_out_of_the_pages_be_they_few_or_many(void **state)
+{
+    enum { KEYS = 20000, LIMIT = 100 };
+    struct state_page p = {0};
+    enum crier_error error;
+    struct channel *c = hub_channel(&world.hub, BYTES_LIT("map:box"), &error);
+    (void)state;
+    channel_number_here(c);
+    for (int n = 0; n < KEYS; n++)
+        put_at(c, n, (n * 7919) % 1000 * 1000);
+    for (int wanted = 1; wanted <= 1000; wanted = wanted * 10) { /* of a thousand */
+        const struct geo_box box = {0, 0, (wanted - 1) * 1000, 2};
+        int next = 0, pages = 0, found = 0;
+        CLEANUP_BUF cursor = BUF_INIT;
+        do {
+            state(&p, .channel = "map:box", .limit = LIMIT, .cursor = cursor.len ? text_of(&cursor) : NULL, .box = &box);
+            assert_int_equal(p.error, CRIER_OK);
+            for (char *at = p.offsets.data, *end; *at; at = end + 1) {
+                int offset = (int)strtol(at, &end, 10); /* key n has offset n + 1 */
+                for (; next < offset - 1; next++)
+                    assert_true((next * 7919) % 1000 >= wanted);
+                assert_true((next++ * 7919) % 1000 < wanted);
+                found++;
+            }
+            cursor.len = 0;
+            buf_append_str(&cursor, p.next.data);
+            pages++;
+        } while (p.more);
+        assert_int_equal(found, KEYS * wanted / 1000);
+        assert_int_equal(pages, found <= LIMIT ? 1 : found / LIMIT);
+    }
+    page_done(&p);
 }
 
 static void a_revision_of_another_map_is_lost(void **state)
@@ -643,6 +689,7 @@ int main(void)
         TEST(a_large_state_is_cut_by_bytes_too),
         TEST(what_changes_between_pages_comes_by_the_stream),
         TEST(a_filter_leaves_entries_out_of_the_pages),
+        TEST(a_box_leaves_entries_out_of_the_pages_be_they_few_or_many),
         TEST(a_revision_of_another_map_is_lost),
         TEST(only_maps_are_read_as_maps),
         TEST(conditions_on_keys),
