@@ -75,7 +75,8 @@ struct config_limits {
     int64_t outbox_bytes;            /* unsent replies of a session; 1 MiB */
     int64_t frame_log_bytes;         /* newest framed publications kept per channel, loop and form; 256 KiB */
     int64_t history_bytes;           /* publications in memory, all channels; 0 no limit */
-    int64_t recover;                 /* publications handed over in one resume; 10,000 */
+    int64_t recover;                 /* publications handed over at a time in a resume; 10,000 */
+    int64_t recover_bytes;           /* the same in bytes of frames; 128 KiB */
     int64_t pending_publishes;       /* waiting for brokers; 65,536 */
     int64_t publish_timeout_ms;      /* 10 s, then `unknown` */
     int64_t ping_ms;                 /* silence after which a session is pinged; 25 s */

@@ -41,6 +41,8 @@ struct missed {
     int64_t offset;
     uint64_t publications; /* of the channel, at that time */
     size_t count;          /* in its history */
+    bool more;             /* as in struct hub_subscribe */
+    int64_t until;
 };
 
 struct channel {

@@ -7,8 +7,9 @@
 #include "util/metrics.h"
 
 #define READ_BATCH 512
-#define READ_TOTAL 1000000 /* records looked at for one resume: other channels share the partition */
-#define READ_ROUNDS 4      /* memory may move on while the broker is read */
+#define READ_FIRST 1024    /* records that the first read of a page looks at; each further one at twice as many, */
+#define READ_MOST 65536    /* because other channels share the partition */
+#define READ_TOTAL 1000000 /* records looked at for one page */
 #define READS_MAX 16       /* at a time; more wait their turn, so that a herd does not read a log a thousand times at once */
 
 struct resume {
@@ -22,14 +23,25 @@ struct resume {
     char epoch[CHANNEL_EPOCH_SIZE]; /* of the numbering that it began under */
     struct frame_builder builder;
     int64_t reached; /* everything up to here is in the builder */
-    int64_t from, to; /* of the read under way */
-    bool too_long;
-    int rounds;
+    bool full;       /* what comes behind it is another page */
+    size_t looked_at; /* records, in all reads */
+    struct {
+        int64_t from, to;
+        size_t limit, count; /* records: at most, until now */
+    } read; /* the one under way */
 };
 
-static bool fits(const struct resume *r)
+bool resume_in_pages(const struct channel *c)
 {
-    return r->builder.count <= (uint64_t)r->hub->config->limits.recover;
+    return !c->ns->keyed;
+}
+
+bool resume_is_full(const struct channel *c, const struct frame_builder *builder)
+{
+    const struct config_limits *l = &c->hub->config->limits;
+    if (!resume_in_pages(c))
+        return builder->count > (uint64_t)l->recover;
+    return builder->count >= (uint64_t)l->recover || builder->bytes.len >= (uint64_t)l->recover_bytes;
 }
 
 /* Gives the calls back and ends the resume. */
@@ -54,7 +66,7 @@ static struct hub_subscribe *take_first(struct hub_subscribe **list)
 static void give_up(struct resume *r)
 {
     struct channel *c = r->channel;
-    if (!fits(r))
+    if (r->full)
         metric_add(M_LIMIT_RECOVER, 1);
     for (struct hub_subscribe *list = resume_end(r); list;)
         subscribe_answer_newest(c, take_first(&list));
@@ -64,40 +76,59 @@ static bool read_next(struct resume *r)
 {
     const struct bridge_instance *b = r->source->bridge;
     const struct partition *p = r->channel->origin;
-    if (r->rounds++ == READ_ROUNDS || r->hub->closing || b->state != BRIDGE_READY)
+    if (r->looked_at >= READ_TOTAL || r->hub->closing || b->state != BRIDGE_READY)
         return false;
-    r->from = r->reached + 1;
+    r->read.from = r->reached + 1;
     /* Keys that expired are in no log, so what memory has comes from there; else reading on saves another round. */
-    r->to = r->channel->ns->key_ttl_ms ? r->channel->history.floor : p->last;
+    r->read.to = r->channel->ns->key_ttl_ms ? r->channel->history.floor : p->last;
+    r->read.limit = r->read.limit ? r->read.limit * 2 : READ_FIRST;
+    if (r->read.limit > READ_MOST)
+        r->read.limit = READ_MOST;
+    r->read.count = 0;
     const struct bridge_read read = {
         .topic = p->topic,
         .partition = p->number,
-        .from_offset = r->from,
-        .to_offset = r->to,
+        .from_offset = r->read.from,
+        .to_offset = r->read.to,
         .limit = READ_BATCH,
-        .limit_total = READ_TOTAL,
+        .limit_total = r->read.limit,
     };
     b->ops->read_back(b->bridge, &read, r);
     return true;
 }
 
-/* The rest comes from memory. */
+/* Recovered up to where the builder is. */
 static void answer(struct resume *r)
 {
     struct channel *c = r->channel;
-    for (size_t i = history_missed(&c->history, r->reached); i < c->history.count && fits(r); i++)
-        frame_builder_add(&r->builder, history_get(&c->history, i));
-    if (!fits(r)) {
-        give_up(r);
-        return;
-    }
+    bool more = r->full && r->reached < channel_position(c);
+    int64_t until = r->reached;
+    if (more)
+        metric_add(M_LIMIT_RECOVER, 1);
     struct frame_block *block = frame_builder_finish(&r->builder);
     for (struct hub_subscribe *list = resume_end(r); list;) {
         struct hub_subscribe *s = take_first(&list);
         s->recovered = true;
+        s->more = more;
+        s->until = until;
         subscribe_answer(c, s, block ? frame_block_ref(block) : NULL);
     }
     frame_block_unref(block);
+}
+
+static void add(struct resume *r, struct publication *p)
+{
+    frame_builder_add(&r->builder, p);
+    r->full = resume_is_full(r->channel, &r->builder);
+}
+
+static void add_from_memory(struct resume *r)
+{
+    const struct history *h = &r->channel->history;
+    for (size_t i = history_missed(h, r->reached); i < h->count && !r->full; i++) {
+        add(r, history_get(h, i));
+        r->reached = history_get(h, i)->offset;
+    }
 }
 
 static void start_waiting(struct hub *hub)
@@ -116,19 +147,44 @@ static void start_waiting(struct hub *hub)
 static void add_record(struct resume *r, const struct bridge_record *record)
 {
     struct publication *p;
-    r->too_long |= !fits(r);
-    if (r->too_long || source_map_for(r->source, record, r->channel->frame.name, &p) < 0)
+    if (r->full)
         return;
-    frame_builder_add(&r->builder, p);
-    publication_unref(p);
+    if (source_map_for(r->source, record, r->channel->frame.name, &p) == 0) {
+        add(r, p);
+        publication_unref(p);
+    }
+    r->reached = record->offset;
 }
 
-/* What was read is all that the channel had in [from, to], and still counts under the same epoch. */
+/* Nothing that the channel had from the beginning of the read up to where we are is missing, and it still counts under the
+ * same epoch. */
 static bool is_whole(const struct resume *r, const struct bridge_read_result *result)
 {
-    bool trimmed = result->oldest_offset > r->from;
-    return !result->error && result->complete && !trimmed && !r->too_long && fits(r) &&
+    bool trimmed = result->oldest_offset > r->read.from;
+    bool limited = r->read.count >= r->read.limit;
+    return !result->error && (result->complete || limited || r->full) && !trimmed &&
            strcmp(r->epoch, r->channel->epoch) == 0;
+}
+
+/* Goes on after a read that was whole; false when this is not recovered. */
+static bool go_on(struct resume *r)
+{
+    if (r->full && !resume_in_pages(r->channel))
+        return false;
+    /* History may have moved on past what was read meanwhile. */
+    if (!r->full && r->channel->history.floor > r->reached) {
+        if (read_next(r))
+            return true;
+        r->full = r->builder.count > 0 && resume_in_pages(r->channel) && r->looked_at >= READ_TOTAL;
+        if (!r->full)
+            return false;
+    }
+    add_from_memory(r);
+    if (r->full && !resume_in_pages(r->channel))
+        return false;
+    r->hub->reading--;
+    answer(r);
+    return true;
 }
 
 static void on_read(struct bridge_reader *reader, const struct bridge_read_result *result)
@@ -136,21 +192,19 @@ static void on_read(struct bridge_reader *reader, const struct bridge_read_resul
     struct resume *r = (struct resume *)reader;
     struct hub *hub = r->hub;
 
+    r->read.count += result->count;
+    r->looked_at += result->count;
     for (size_t i = 0; i < result->count; i++)
         add_record(r, &result->records[i]);
     if (!result->last)
         return;
-    if (is_whole(r, result)) {
-        r->reached = r->to;
-        /* History may have moved on past what was read meanwhile. */
-        if (r->channel->history.floor > r->reached && read_next(r))
-            return;
-    }
-    hub->reading--;
-    if (is_whole(r, result) && r->channel->history.floor <= r->reached)
-        answer(r);
-    else
+    bool whole = is_whole(r, result);
+    if (whole && result->complete && !r->full)
+        r->reached = r->read.to;
+    if (!whole || !go_on(r)) {
+        hub->reading--;
         give_up(r);
+    }
     start_waiting(hub);
 }
 

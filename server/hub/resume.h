@@ -7,6 +7,11 @@
 
 #include "hub/subscribe.h"
 
+/* Keyed channels have no pages: where the way back is long they give the table anew, which is shorter. */
+bool resume_in_pages(const struct channel *c);
+/* A page has what it may have; or a keyed channel more than that. */
+bool resume_is_full(const struct channel *c, const struct frame_builder *builder);
+
 /* False when there is nothing to read from: the call is still the caller's then. */
 bool resume_start(struct hub *hub, struct channel *c, struct hub_subscribe *s);
 /* Before the bridges close: those that wait for their turn are answered from memory. */

@@ -131,8 +131,9 @@ static size_t missed(const struct channel *c, int64_t offset)
     return c->history.count - history_missed(&c->history, offset);
 }
 
-static struct frame_block *build_after(struct channel *c, const struct hub_subscribe *s)
+static struct frame_block *build_after(struct channel *c, struct hub_subscribe *s)
 {
+    const bool pages = resume_in_pages(c) && !s->conflate;
     struct frame_builder builder;
     frame_builder_init(&builder, s->block_form, &c->frame);
     builder.filter = s->filter;
@@ -142,11 +143,15 @@ static struct frame_block *build_after(struct channel *c, const struct hub_subsc
         struct publication *p = history_get(&c->history, i);
         if (!s->conflate || channel_is_newest_of_key(c, p))
             frame_builder_add(&builder, p);
+        s->until = p->offset;
+        s->more = pages && i + 1 < c->history.count && resume_is_full(c, &builder);
+        if (s->more)
+            break;
     }
     return frame_builder_finish(&builder);
 }
 
-static struct frame_block *block_after(struct channel *c, const struct hub_subscribe *s)
+static struct frame_block *block_after(struct channel *c, struct hub_subscribe *s)
 {
     struct missed *m = &c->missed;
     if (s->filter || s->box || s->conflate)
@@ -159,8 +164,12 @@ static struct frame_block *block_after(struct channel *c, const struct hub_subsc
                              .form = s->block_form,
                              .offset = s->offset,
                              .publications = c->publications,
-                             .count = c->history.count};
+                             .count = c->history.count,
+                             .more = s->more,
+                             .until = s->until};
     }
+    s->more = m->more;
+    s->until = m->until;
     return m->block ? frame_block_ref(m->block) : NULL;
 }
 
@@ -191,14 +200,16 @@ static void resume_or_newest(struct hub *hub, struct channel *c, struct hub_subs
         return;
     }
     bool in_memory = s->offset >= c->history.floor;
-    bool too_long = in_memory && !s->conflate && missed(c, s->offset) > (size_t)hub->config->limits.recover;
-    if (too_long)
-        metric_add(M_LIMIT_RECOVER, 1);
+    bool too_long = in_memory && !s->conflate && !resume_in_pages(c) &&
+                    missed(c, s->offset) > (size_t)hub->config->limits.recover;
     if (in_memory && !too_long) {
+        struct frame_block *block = block_after(c, s);
         s->recovered = true;
-        subscribe_answer(c, s, block_after(c, s));
+        metric_add(M_LIMIT_RECOVER, s->more);
+        subscribe_answer(c, s, block);
         return;
     }
+    metric_add(M_LIMIT_RECOVER, too_long);
     /* A client of a keyed channel that is too far behind gets the table anew: that is shorter than what it missed. */
     if (in_memory || s->conflate || !resume_start(hub, c, s))
         subscribe_answer_newest(c, s);

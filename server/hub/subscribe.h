@@ -1,7 +1,9 @@
 /* A loop's wish for a form of a channel: from which position, with what before it, and the end of the wish.
  *
  * The answer and the blocks that follow come through one inbox, so the stream behind it has no gap and no overlap. What
- * memory does not have is read from the broker by position. */
+ * memory does not have is read from the broker by position. A long way back comes in pages of limits.recover publications or
+ * limits.recover_bytes: the next one is asked for when the client has taken the one before, so that however much thousands of
+ * clients have missed, a page each is all that waits in memory. */
 #ifndef CRIER_HUB_SUBSCRIBE_H
 #define CRIER_HUB_SUBSCRIBE_H
 
@@ -38,6 +40,8 @@ struct hub_subscribe {
     bool recovered;
     char ret_epoch[CHANNEL_EPOCH_SIZE];
     int64_t position;
+    bool more;                 /* recovered so far only: the client is to ask again when it has taken the block, */
+    int64_t until;             /* from this offset */
     uint64_t serial;           /* of the channel's last frame on the channels wire */
     int shift;                 /* what the channels wire adds to offsets */
     bool by_broker;            /* offsets are those of one partition */

@@ -84,8 +84,16 @@ static bool meets_refused(const struct subscription *s)
     return false;
 }
 
+/* The session has taken its page. */
+static void turn_page(struct subscription *s)
+{
+    subscription_restart(s, s->form, RESTART_BEHIND_LAST);
+}
+
 bool subscription_settle(struct subscription *s)
 {
+    if (s->state == SUBSCRIPTION_PAGING)
+        turn_page(s);
     if (!behind(s))
         return true;
     if (s->cursor < s->form->log.base && !apply_policy(s))
@@ -190,6 +198,8 @@ static bool flush_wanted(struct subscription *s)
 void subscription_flush(struct subscription *s)
 {
     struct session *session = s->session;
+    if (s->state == SUBSCRIPTION_PAGING)
+        turn_page(s);
     while (behind(s) && session_can_send(session)) {
         uint64_t next;
         if (!plain(s) || s->cursor < s->form->log.base) {

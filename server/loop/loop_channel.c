@@ -160,6 +160,8 @@ void channel_form_on_epoch(void *peer, const char *epoch, int64_t position)
     f->position = position;
     f->epoch_seq = f->log.head;
     f->epoch_offset = position;
+    for (size_t i = 0; i < f->count; i++)
+        f->subscriptions[i]->renumbered = f->subscriptions[i]->state == SUBSCRIPTION_PAGING;
     /* Clients of the channels wire hear of an epoch in the answer to a subscribe only. */
     if (f->numbered && frame_form_style(f->form, &style))
         subscriptions_resync(f);

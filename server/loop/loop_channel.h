@@ -49,8 +49,8 @@ struct channel_form {
     size_t pass_at;      /* next subscriber of the pass */
     uint64_t pass_head;  /* newest frame when the pass began */
     struct channel_form *prev, *next; /* in one of the loop's three lists */
-    struct frame_block *missed; /* items of the frames [missed_from, missed_to); NULL none */
-    uint64_t missed_from, missed_to;
+    struct frame_block *missed; /* items of the frames [missed_from, missed_to) of a log up to missed_head; NULL none */
+    uint64_t missed_from, missed_to, missed_head;
     struct poll_waiter *waiters; /* long polls */
     struct view *view;           /* takes the blocks instead of the log; NULL none */
 };
@@ -69,6 +69,7 @@ struct loop_channel {
 
 enum subscription_state {
     SUBSCRIPTION_ATTACHING, /* waits for the hub */
+    SUBSCRIPTION_PAGING,    /* has a page of what it missed; asks for the next one when that is sent */
     SUBSCRIPTION_LIVE,
 };
 
@@ -90,6 +91,7 @@ struct subscription {
     bool based;         /* it has */
     bool choosy;        /* does not simply get everything: has a filter or a window, or is about to go over to deltas */
     bool skipping;      /* waits to begin anew at the head, with a gap */
+    bool renumbered;    /* while paging: the next page would be of another numbering */
     struct filter *filter; /* of the form; NULL: whatever tags */
     struct window *window; /* of a keyed channel with places; NULL: everything */
     uint64_t session_key;

@@ -42,7 +42,8 @@ static bool go_live(struct subscription *s, uint64_t cursor, int64_t position, c
 {
     /* A restart that could not go on where the client was is news for it: what follows is a new beginning. */
     bool quiet = s->quiet && result->recovered;
-    s->state = SUBSCRIPTION_LIVE;
+    s->state = result->more ? SUBSCRIPTION_PAGING : SUBSCRIPTION_LIVE;
+    s->renumbered = false;
     s->joined |= result->session != NULL;
     int64_t first_lost = s->sent + 1;
     bool skipped = s->skipping && first_lost <= position;
@@ -117,11 +118,13 @@ static void on_subscribed(struct hub_call *call, void *owner)
         struct session *session = s->session;
         if (has_refused(r->block))
             session_close(session, CLOSE_INAPPROPRIATE, "inappropriate protocol");
-        bool live = go_live(s, f->log.head, r->position, r);
+        bool live = go_live(s, f->log.head, r->more ? r->until : r->position, r);
         if (live && r->block && !r->items && !session->closing) {
             session_send_block(session, r->block, s);
             r->block = NULL;
         }
+        if (live && s->state == SUBSCRIPTION_PAGING && !session->closing)
+            session_flush(session); /* nothing of the page may be left to send */
         if (live && f->form != form_of(s) && !session->closing)
             subscription_change_form(s, session_frames(session)); /* the client's first message came meanwhile */
     }
@@ -179,14 +182,16 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
     channel_form_ask(f, r);
 }
 
-/* What the log has from `seq` on, for a wire that puts it into its reply. */
-static struct frame_block *make_items(const struct subscription *s, uint64_t seq)
+#define ITEMS_BYTES 65536 /* for a reply; the rest follows as frames */
+
+/* What the log has from `seq` on, for a wire that puts it into its reply; up to the frame `*ret_next`. */
+static struct frame_block *make_items(const struct subscription *s, uint64_t seq, uint64_t *ret_next)
 {
     const struct channel_form *f = s->form;
     struct channels_style style;
     struct frame_builder items;
     frame_builder_init(&items, frame_form_items(f->form), NULL);
-    for (frame_form_style(f->form, &style); seq < f->log.head; seq++) {
+    for (frame_form_style(f->form, &style); seq < f->log.head && items.bytes.len < ITEMS_BYTES; seq++) {
         struct bytes frame = frame_log_between(&f->log, seq, seq + 1);
         if (f->form & FORM_DEFLATED)
             frame = frame_inflated(&f->channel->loop->deflate, frame);
@@ -196,21 +201,23 @@ static struct frame_block *make_items(const struct subscription *s, uint64_t seq
         buf_append_bytes(&items.bytes, item);
         frame_builder_mark(&items, frame_log_offset_before(&f->log, seq + 1));
     }
+    *ret_next = seq;
     return frame_builder_finish(&items);
 }
 
 /* A herd that comes back has missed the same. */
-static struct frame_block *items_from(const struct subscription *s, uint64_t seq)
+static struct frame_block *items_from(const struct subscription *s, uint64_t seq, uint64_t *ret_next)
 {
     struct channel_form *f = s->form;
     if (s->choosy)
-        return make_items(s, seq);
-    if (!f->missed || f->missed_from != seq || f->missed_to != f->log.head) {
+        return make_items(s, seq, ret_next);
+    if (!f->missed || f->missed_from != seq || f->missed_head != f->log.head) {
         frame_block_unref(f->missed);
-        f->missed = make_items(s, seq);
+        f->missed = make_items(s, seq, &f->missed_to);
         f->missed_from = seq;
-        f->missed_to = f->log.head;
+        f->missed_head = f->log.head;
     }
+    *ret_next = f->missed_to;
     return f->missed ? frame_block_ref(f->missed) : NULL;
 }
 
@@ -244,8 +251,7 @@ static bool find_position(const struct channel_form *f, const struct subscribe_r
     const struct loop_channel *c = f->channel;
     const char *epoch = q->shifted && !*q->epoch ? c->epoch : q->epoch;
     return channel_form_seek(f, epoch, offset, ret_seq) && *ret_seq >= f->refused_to &&
-           (offset == f->position || (c->ns->history != 0 && !c->ns->keyed && is_kept(f, *ret_seq))) &&
-           f->log.head - *ret_seq <= (uint64_t)c->loop->engine->config->limits.recover;
+           (offset == f->position || (c->ns->history != 0 && !c->ns->keyed && is_kept(f, *ret_seq)));
 }
 
 /* The frame log itself answers what it reaches: nothing crosses to the hub when 10,000 clients come back at once. */
@@ -266,9 +272,8 @@ static bool start_here(struct subscription *s, const struct subscribe_request *q
         metric_add(M_RECOVERIES, 1);
     }
     if (q->items && cursor < f->log.head) {
-        result.block = items_from(s, cursor);
-        cursor = f->log.head;
-        offset = f->position;
+        result.block = items_from(s, cursor, &cursor);
+        offset = frame_log_offset_before(&f->log, cursor);
     }
     memcpy(result.ret_epoch, c->epoch, sizeof result.ret_epoch);
     struct session *session = s->session;
@@ -360,7 +365,8 @@ void subscription_restart(struct subscription *s, struct channel_form *f, enum r
 {
     channel_form_displace(s);
     /* A client that has not come to the present numbering has no position in it. */
-    bool placed = s->cursor > s->form->epoch_seq || s->sent == s->form->epoch_offset;
+    bool placed = s->state == SUBSCRIPTION_PAGING ? !s->renumbered
+                                                  : s->cursor > s->form->epoch_seq || s->sent == s->form->epoch_offset;
     char epoch[CHANNEL_EPOCH_SIZE];
     memcpy(epoch, s->form->channel->epoch, sizeof epoch);
     if (!placed)

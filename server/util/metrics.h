@@ -54,7 +54,7 @@
     X(M_LIMIT_MESSAGE_TIME, "crier_limit_message_time_total", "counter", "Messages that took longer than message_ms.") \
     X(M_LIMIT_HEADER, "crier_limit_header_bytes_total", "counter", "Request heads over header_bytes.")                 \
     X(M_LIMIT_BODY, "crier_limit_body_bytes_total", "counter", "Request bodies over body_bytes.")                      \
-    X(M_LIMIT_RECOVER, "crier_limit_recover_total", "counter", "Resumes not done because they were over recover.")     \
+    X(M_LIMIT_RECOVER, "crier_limit_recover_total", "counter", "Resumes over recover: handed over in pages, or the table anew.")     \
     X(M_LIMIT_LOG_READS, "crier_limit_log_reads_total", "counter", "Histories refused: too many wait to read a broker.") \
     X(M_FRAME_LOG_BYTES, "crier_frame_log_bytes", "gauge", "Memory of the frame logs of all loops.")                   \
     X(M_LIMIT_HANDSHAKE, "crier_limit_handshake_timeouts_total", "counter", "Connections cut: no request in time.")    \

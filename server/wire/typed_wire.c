@@ -320,7 +320,7 @@ static void on_subscribed(struct session *s, struct subscription *sub, const str
     CLEANUP_BUF id = BUF_INIT;
 
     channel_json(&json, channel);
-    buf_printf(&json, ",\"epoch\":\"%s\",\"offset\":%lld", result->ret_epoch, (long long)result->position);
+    buf_printf(&json, ",\"epoch\":\"%s\",\"offset\":%lld", result->ret_epoch, (long long)(result->more ? result->until : result->position));
     if (result->has_position)
         buf_printf(&json, ",\"recovered\":%s", result->recovered ? "true" : "false");
     buf_printf(&json, ",\"publications\":%u}", result->publications);

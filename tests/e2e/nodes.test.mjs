@@ -86,13 +86,22 @@ test('a record that no channel can take goes to the dead-letter topic of the log
   assert.equal(letters.length, 2); // one of each node: both read the topic
 });
 
-test('a resume that would hand over more than limits.recover is not recovered', async (t) => {
-  const [node] = await startNodes(t, { limits: { recover: 10 }, namespace: { history: 5 } });
-  const writer = await node.typed();
-  await writer.publish('chat:lobby', 0);
-  await until(async () => (await node.get('/channels/chat:lobby')).json.publications.length === 1, 'the first is here');
-  const { epoch, offset } = (await node.get('/channels/chat:lobby')).json;
-  for (let n = 1; n <= 30; n++) await writer.publish('chat:lobby', n);
-  const answer = await (await node.typed()).subscribe('chat:lobby', { epoch, offset, history: 3 });
-  assert.deepEqual([answer.recovered, answer.publications], [false, 3]);
+test('a resume over limits.recover comes in pages, from the log and from memory, while others publish', async (t) => {
+  for (const history of [5, 100]) {
+    const [node] = await startNodes(t, { limits: { recover: 4 }, namespace: { history } });
+    const writer = await node.typed();
+    await writer.publish('chat:lobby', 0);
+    await until(async () => (await node.get('/channels/chat:lobby')).json.publications.length === 1, 'the first is here');
+    const { epoch, offset } = (await node.get('/channels/chat:lobby')).json;
+    for (let n = 1; n <= 30; n++) await writer.publish('chat:lobby', n);
+    const before = (await node.metrics()).value('crier_limit_recover_total');
+    const reader = await node.typed();
+    const [answer] = await Promise.all([reader.subscribe('chat:lobby', { epoch, offset }), writer.publish('chat:lobby', 31)]);
+    assert.equal(answer.recovered, true);
+    await writer.publish('chat:lobby', 32);
+    const numbers = [];
+    for (let n = 1; n <= 32; n++) numbers.push((await reader.next((m) => m.channel)).payload);
+    assert.deepEqual(numbers, Array.from({ length: 32 }, (_, i) => i + 1));
+    assert.ok((await node.metrics()).value('crier_limit_recover_total') - before >= 6, 'pages');
+  }
 });

@@ -196,9 +196,9 @@ static inline const char *text_of(struct buf *b)
 struct answer {
     bool done;
     enum crier_error error;
-    bool recovered, fresh;
+    bool recovered, fresh, more;
     char epoch[CHANNEL_EPOCH_SIZE];
-    int64_t position;
+    int64_t position, until;
     struct buf offsets, text;
     uint32_t count;
 };
@@ -215,7 +215,7 @@ static inline void on_subscribed(struct hub_call *call, void *owner)
     struct answer *a = s->arg;
     (void)owner;
     *a = (struct answer){.done = true, .error = s->error, .recovered = s->recovered, .fresh = s->fresh,
-                         .position = s->position};
+                         .position = s->position, .more = s->more, .until = s->until};
     memcpy(a->epoch, s->ret_epoch, sizeof a->epoch);
     for (uint32_t i = 0; s->block && i < s->block->count; i++)
         buf_printf(&a->offsets, "%lld ", (long long)s->block->marks[i].offset);

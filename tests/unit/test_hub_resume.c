@@ -188,33 +188,110 @@ static void what_retention_takes_between_two_reads_is_not_recovered(void **state
     answer_done(&a);
 }
 
-static void more_than_the_limit_is_not_recovered(void **state)
+static void more_than_the_limit_comes_in_pages(void **state)
 {
     struct answer a;
     (void)state;
     give(0, 9);
-    resume_from(&a, 0); /* nine are missing, six are allowed */
+    resume_from(&a, 0); /* nine are missing, six go at a time */
     read_records(0, 1, 9);
     fake_read_end(broker, 0, 0, 10, true, 0);
     turn();
-    assert_false(a.recovered);
-    assert_string_equal(a.offsets.data, "8 9 ");
+    assert_true(a.recovered && a.more);
+    assert_string_equal(a.offsets.data, "1 2 3 4 5 6 ");
+    assert_int_equal(a.until, 6);
+    assert_int_equal(a.position, 9);
+    answer_done(&a);
+    give(10, 11);
+    resume_from(&a, 6); /* memory has 9 10 11 */
+    read_records(1, 7, 11);
+    fake_read_end(broker, 1, 0, 12, true, 0);
+    turn();
+    assert_true(a.recovered);
+    assert_false(a.more);
+    assert_string_equal(a.offsets.data, "7 8 9 10 11 ");
     answer_done(&a);
 }
 
-static void the_limit_holds_for_what_memory_has_too(void **state)
+/* The last one of a page is the newest that there is. */
+static void a_page_with_nothing_behind_it_is_the_last(void **state)
 {
     struct answer a;
+    (void)state;
+    give(0, 6);
+    resume_from(&a, 0);
+    read_records(0, 1, 6);
+    fake_read_end(broker, 0, 0, 7, true, 0);
+    turn();
+    assert_true(a.recovered);
+    assert_false(a.more);
+    assert_string_equal(a.offsets.data, "1 2 3 4 5 6 ");
+    answer_done(&a);
+}
+
+static void a_page_is_bounded_in_bytes(void **state)
+{
+    struct answer a;
+    (void)state;
+    world.config->limits.recover_bytes = 1;
+    give(0, 5);
+    resume_from(&a, 0);
+    read_records(0, 1, 5);
+    fake_read_end(broker, 0, 0, 6, true, 0);
+    turn();
+    assert_true(a.recovered && a.more);
+    assert_string_equal(a.offsets.data, "1 ");
+    answer_done(&a);
+}
+
+/* Other channels share the partition: a read that ends at its own limit goes on with a longer one. */
+static void records_of_others_do_not_end_a_page(void **state)
+{
+    enum { OTHERS = 1024 };
+    struct answer a;
+    (void)state;
+    give(0, 0);
+    for (int64_t offset = 1; offset <= OTHERS; offset++)
+        fake_give(sub, 0, offset, "other", "1");
+    give(OTHERS + 1, OTHERS + 5); /* memory has the last three */
+    resume_from(&a, 0);
+    assert_int_equal(broker->reads[0].read.limit_total, OTHERS);
+    for (int64_t offset = 1; offset <= OTHERS; offset++) {
+        const struct bridge_record record = fake_record(sub, 0, offset, "other", "1");
+        fake_read_part(broker, 0, &record, 1);
+    }
+    fake_read_end(broker, 0, 0, OTHERS + 6, false, 0);
+    assert_false(a.done);
+    assert_int_equal(broker->reads[1].read.from_offset, OTHERS + 1);
+    assert_int_equal(broker->reads[1].read.limit_total, 2 * OTHERS);
+    read_records(1, OTHERS + 1, OTHERS + 5);
+    fake_read_end(broker, 1, 0, OTHERS + 6, true, 0);
+    turn();
+    assert_true(a.recovered);
+    assert_string_equal(a.offsets.data, "1025 1026 1027 1028 1029 ");
+    answer_done(&a);
+}
+
+static void what_memory_has_comes_in_pages_too(void **state)
+{
+    struct answer a, same;
     struct outcome o;
     (void)state;
     for (int i = 0; i < 8; i++)
         publish(&o, "long:x", NULL, "1", NULL);
-    subscribe(&a, &live, .channel = "long:x", .epoch = o.epoch, .offset = 1, .history = 1);
-    assert_false(a.recovered);
-    assert_string_equal(a.offsets.data, "8 ");
+    subscribe(&a, &live, .channel = "long:x", .epoch = o.epoch, .offset = 1);
+    assert_true(a.recovered && a.more);
+    assert_string_equal(a.offsets.data, "2 3 4 5 6 7 ");
+    assert_int_equal(a.until, 7);
+    subscribe(&same, &live, .channel = "long:x", .epoch = o.epoch, .offset = 1);
+    assert_true(same.recovered && same.more);
+    assert_string_equal(same.offsets.data, a.offsets.data);
+    assert_int_equal(same.until, 7);
+    answer_done(&same);
     answer_done(&a);
     subscribe(&a, &live, .channel = "long:x", .epoch = o.epoch, .offset = 2);
     assert_true(a.recovered);
+    assert_false(a.more);
     assert_int_equal(a.count, 6);
     answer_done(&a);
 }
@@ -424,8 +501,11 @@ int main(void)
         TEST(memory_that_moves_on_past_the_read_is_read_back_as_well),
         TEST(what_retention_took_is_not_recovered),
         TEST(what_retention_takes_between_two_reads_is_not_recovered),
-        TEST(more_than_the_limit_is_not_recovered),
-        TEST(the_limit_holds_for_what_memory_has_too),
+        TEST(more_than_the_limit_comes_in_pages),
+        TEST(a_page_with_nothing_behind_it_is_the_last),
+        TEST(a_page_is_bounded_in_bytes),
+        TEST(records_of_others_do_not_end_a_page),
+        TEST(what_memory_has_comes_in_pages_too),
         TEST(a_reader_that_fails_or_stops_early_is_not_recovered),
         TEST(a_topic_made_anew_while_it_is_read_is_not_recovered),
         TEST(a_channel_that_is_being_read_is_not_forgotten),
