@@ -60,6 +60,7 @@ struct channel {
     uint64_t publications; /* ever, for metrics */
     uint64_t used_ms;      /* monotonic time of the last publication or request */
     unsigned resumes;      /* reads of the broker under way for it */
+    size_t page_records;   /* of the broker that made the last full page; 0 none was read */
     struct resume *resuming; /* those of them that answer subscriptions */
     struct missed missed;
 

@@ -7,8 +7,8 @@
 #include "util/metrics.h"
 
 #define READ_BATCH 512
-#define READ_FIRST 1024    /* records that the first read of a page looks at; each further one at twice as many, */
-#define READ_MOST 65536    /* because other channels share the partition */
+#define READ_FIRST 256     /* records that the first read for a page asks for when no page was read before; each further */
+#define READ_MOST 65536    /* one asks for twice as many, because other channels share the partition */
 #define READ_TOTAL 1000000 /* records looked at for one page */
 #define READS_MAX 16       /* at a time; more wait their turn, so that a herd does not read a log a thousand times at once */
 
@@ -24,7 +24,7 @@ struct resume {
     struct frame_builder builder;
     int64_t reached; /* everything up to here is in the builder */
     bool full;       /* what comes behind it is another page */
-    size_t looked_at; /* records, in all reads */
+    size_t looked_at, taken; /* records, in all reads: that came, that came before it was full */
     struct {
         int64_t from, to;
         size_t limit, count; /* records: at most, until now */
@@ -81,7 +81,8 @@ static bool read_next(struct resume *r)
     r->read.from = r->reached + 1;
     /* Keys that expired are in no log, so what memory has comes from there; else reading on saves another round. */
     r->read.to = r->channel->ns->key_ttl_ms ? r->channel->history.floor : p->last;
-    r->read.limit = r->read.limit ? r->read.limit * 2 : READ_FIRST;
+    size_t first = r->channel->page_records ? r->channel->page_records : READ_FIRST;
+    r->read.limit = r->read.limit ? r->read.limit * 2 : first;
     if (r->read.limit > READ_MOST)
         r->read.limit = READ_MOST;
     r->read.count = 0;
@@ -105,6 +106,8 @@ static void answer(struct resume *r)
     int64_t until = r->reached;
     if (more)
         metric_add(M_LIMIT_RECOVER, 1);
+    if (r->full && r->taken)
+        c->page_records = r->taken;
     struct frame_block *block = frame_builder_finish(&r->builder);
     for (struct hub_subscribe *list = resume_end(r); list;) {
         struct hub_subscribe *s = take_first(&list);
@@ -154,6 +157,7 @@ static void add_record(struct resume *r, const struct bridge_record *record)
         publication_unref(p);
     }
     r->reached = record->offset;
+    r->taken++;
 }
 
 /* Nothing that the channel had from the beginning of the read up to where we are is missing, and it still counts under the
