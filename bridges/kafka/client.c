@@ -64,6 +64,7 @@ static rd_kafka_t *create(struct client *client, rd_kafka_conf_t *conf, char *er
 {
     char detail[256] = "";
     rd_kafka_conf_set_opaque(conf, client);
+    sockets_init(&client->sockets, conf);
     rd_kafka_conf_set_events(conf, RD_KAFKA_EVENT_DR | RD_KAFKA_EVENT_ERROR | RD_KAFKA_EVENT_LOG |
                                        RD_KAFKA_EVENT_OFFSET_COMMIT);
     if (client->role == ROLE_GROUP)
@@ -77,6 +78,12 @@ static rd_kafka_t *create(struct client *client, rd_kafka_conf_t *conf, char *er
     return rk;
 }
 
+void client_free(struct client *client)
+{
+    sockets_done(&client->sockets);
+    free(client);
+}
+
 struct client *client_open(struct bridge *b, enum role role, const char *group, bool earliest, const char *topic,
                            char *error, size_t error_size)
 {
@@ -88,7 +95,7 @@ struct client *client_open(struct bridge *b, enum role role, const char *group, 
     client->role = role;
     client->rk = create(client, conf, error, error_size);
     if (!client->rk) {
-        free(client);
+        client_free(client);
         return NULL;
     }
     client->main_queue = rd_kafka_queue_get_main(client->rk);

@@ -67,7 +67,7 @@ static void bridge_free(struct bridge *b)
     }
     while ((client = b->clients)) {
         b->clients = client->next;
-        free(client);
+        client_free(client);
     }
     for (size_t i = 0; i < b->open.option_count; i++) {
         free((char *)b->options[i].name);
@@ -217,27 +217,27 @@ static bool groups_left(struct bridge *b)
     return all;
 }
 
-static void purge(struct bridge *b)
+static void cut(struct bridge *b)
 {
-    if (b->purged)
+    if (b->cut)
         return;
-    b->purged = true;
-    for (struct client *client = b->clients; client; client = client->next)
+    b->cut = true;
+    for (struct client *client = b->clients; client; client = client->next) {
         if (client->role == ROLE_PRODUCER && client->rk)
             rd_kafka_purge(client->rk,
                            RD_KAFKA_PURGE_F_QUEUE | RD_KAFKA_PURGE_F_INFLIGHT | RD_KAFKA_PURGE_F_NON_BLOCKING);
+        sockets_cut(&client->sockets);
+    }
 }
 
-static void close_drain(struct bridge *b, uint64_t now_ms)
+static void close_drain(struct bridge *b, bool in_time)
 {
-    bool left = groups_left(b), in_time = now_ms < b->close_deadline_ms;
-    if (b->pending == 0 && b->active_read_count == 0 && (left || !in_time)) {
-        for (struct client *client = b->clients; client; client = client->next)
-            client_retire(client);
-        b->closing = CLOSE_DESTROYING;
-    } else if (!in_time) {
-        purge(b);
-    }
+    bool left = groups_left(b);
+    if (b->pending > 0 || b->active_read_count > 0 || (!left && in_time))
+        return;
+    for (struct client *client = b->clients; client; client = client->next)
+        client_retire(client);
+    b->closing = CLOSE_DESTROYING;
 }
 
 static void finish_close(struct bridge *b)
@@ -273,10 +273,13 @@ static void close_threads(struct bridge *b)
 
 static void close_advance(struct bridge *b, uint64_t now_ms)
 {
+    bool in_time = now_ms < b->close_deadline_ms;
+    if (!in_time)
+        cut(b);
     if (b->closing == CLOSE_BEGIN)
         close_begin(b);
     else if (b->closing == CLOSE_DRAINING)
-        close_drain(b, now_ms);
+        close_drain(b, in_time);
     else if (b->closing == CLOSE_DESTROYING)
         close_threads(b);
 }

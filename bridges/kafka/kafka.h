@@ -72,6 +72,21 @@ rd_kafka_conf_t *options_conf(const struct bridge_open *open, enum role role, co
 /* 0 or -EINVAL. */
 int options_check(const struct bridge_open *open, char *error, size_t error_size);
 
+/* ---- sockets.c ---- */
+
+struct sockets {
+    pthread_mutex_t lock;
+    int *fds;
+    size_t count;
+    bool cut;
+};
+
+/* The opaque of `conf` has to be the client that `s` is in. It lives until the handle is destroyed. */
+void sockets_init(struct sockets *s, rd_kafka_conf_t *conf);
+void sockets_done(struct sockets *s);
+/* Any thread. Ends every connection of the handle, and lets it make no other. */
+void sockets_cut(struct sockets *s);
+
 /* ---- client.c: one librdkafka handle ---- */
 
 struct client {
@@ -82,6 +97,7 @@ struct client {
     struct watch main_watch;
     rd_kafka_event_t *reports; /* producer: delivery reports not yet answered */
     struct sub *group;         /* ROLE_GROUP: its subscription */
+    struct sockets sockets;
     struct client *next;
 };
 
@@ -89,6 +105,8 @@ struct client *client_open(struct bridge *b, enum role role, const char *group, 
                            char *error, size_t error_size);
 /* Stops watching and destroys the librdkafka handle on its lane, with what subscriptions and readers hold of it. */
 void client_retire(struct client *client);
+/* After that, or when it was never opened. */
+void client_free(struct client *client);
 /* Errors, log lines and answers to commits; the producer's delivery reports have a drain of their own. */
 void client_handle_event(struct client *client, rd_kafka_event_t *event);
 
@@ -360,7 +378,7 @@ struct bridge {
     enum { CLOSE_NOT, CLOSE_BEGIN, CLOSE_DRAINING, CLOSE_DESTROYING, CLOSE_HANDLES } closing;
     uint64_t close_deadline_ms;
     atomic_bool stopping; /* the lanes ask nothing any more: brokers that are away would make the close long */
-    bool purged;
+    bool cut; /* the time to close is over: what is not answered is purged, and connections end */
 };
 
 static inline struct lane *client_lane(struct client *client)

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { isAvailable, startKafka } from '../lib/kafka.mjs';
+import { startCrier } from '../lib/crier.mjs';
 import { Probe, sleep, until } from '../lib/probe.mjs';
 
 const skip = !(await isAvailable()) && 'java or mvn is not installed';
@@ -134,8 +135,34 @@ describe('kafka faults', { skip }, () => {
     assert.equal(outcomes.length, 50);
     assert.ok(outcomes.every((o) => o === 'unknown'));
     assert.equal(p.all({ event: 'read', id: 'r' }).length, 1);
-    assert.ok(took < 9000, `closed after ${took} ms`);
+    assert.ok(took < 4000, `closed after ${took} ms`);
   });
+
+  for (const fault of ['pause', 'kill'])
+    test(`SIGTERM with publishes under way ends crier in its time, Kafka ${fault === 'pause' ? 'frozen' : 'killed'}`, async (t) => {
+      await kafka.createTopic(`end-${fault}`, 3);
+      const crier = await startCrier({ t, config: {
+        limits: { rate_messages: 0 },
+        bridge: [{ name: 'kafka', driver: 'kafka', servers: kafka.bootstrap }],
+        namespace: [{ name: 'chat', history: 100, publish: true }],
+        source: [{ bridge: 'kafka', topic: `end-${fault}`, from: 'history', channel: 'chat:{key}' },
+          { bridge: 'kafka', topic: `end-${fault}`, mode: 'shared', group: 'g', channel: 'chat:{key}' }],
+        sink: [{ channel: 'chat:*', bridge: 'kafka', topic: `end-${fault}`, key: '{channel.1}' }],
+      } });
+      await until(async () => (await crier.get('/readyz')).status === 200, 'ready', 60000);
+      const client = await crier.typed();
+      const publish = (n) => { for (let i = 0; i < 50; i++) client.publish('chat:lobby', { i }, { id: `${n}.${i}` }).catch(() => {}); };
+      publish('before');
+      await kafka[fault]();
+      publish('after');
+      await sleep(500);
+      const start = Date.now();
+      await crier.stop(20000);
+      const took = Date.now() - start;
+      if (fault === 'pause') kafka.cont();
+      else await kafka.restart();
+      assert.ok(took < 7000, `5 s for what is under way, then the end: took ${took} ms`);
+    });
 
   test('TLS and SASL are passed through; a wrong password or an unknown authority is a failure with a reason', async () => {
     await kafka.createTopic('secret', 1);

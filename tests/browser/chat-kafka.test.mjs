@@ -60,5 +60,4 @@ test('the chat survives SIGKILL of crier and of Kafka: nothing lost, nothing dou
   await grace.shows([...all, 'back again'], 'the same on the other page');
   await ada.settled();
   assert.deepEqual([...(await ada.notes()), ...(await grace.notes())], []);
-  await server.stop(20000); // while Kafka is there: without it the library may take its time
 });
