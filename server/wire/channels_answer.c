@@ -31,6 +31,14 @@ uint32_t channels_subscription_keep(struct channels_subscription *sub, const str
     return n;
 }
 
+/* Where a table follows as pushes, the position is the one before it: who is cut off between the two must not believe
+ * that it has the table. */
+static uint64_t position_before(const struct hub_subscribe *h)
+{
+    int64_t offset = (h->items && h->block ? h->block->marks[0].offset - 1 : h->position) + h->shift;
+    return offset > 0 ? (uint64_t)offset : 0;
+}
+
 static uint32_t fill_result(struct channels_subscription *sub, const struct hub_subscribe *h)
 {
     bool recovered = sub->recover && h->recovered;
@@ -38,7 +46,7 @@ static uint32_t fill_result(struct channels_subscription *sub, const struct hub_
         channels_box_epoch(sub, h->ret_epoch, sub->epoch);
     sub->result = (struct channels_subscribe_result){
         .epoch = bytes_of(sub->epoch),
-        .offset = recovered ? sub->asked_offset : (uint64_t)(h->position + h->shift),
+        .offset = recovered ? sub->asked_offset : position_before(h),
         .recoverable = sub->recoverable,
         .positioned = sub->positioned,
         .recovered = recovered,
