@@ -18,11 +18,11 @@ after(async () => {
   await city.stop();
 });
 
-/** Frames a second and their drawing time, counted by the page itself. */
+/** Frames a second and the median of what drawing one took, counted by the page itself. */
 async function measure(map) {
   const [from, started] = [await map.read('scene.frames'), Date.now()];
   await sleep(MEASURE_MS);
-  const [frames, drawMs] = await map.read('[scene.frames, scene.drawMs]');
+  const [frames, drawMs] = await map.read('[scene.frames, scene.medianDrawMs]');
   return { frames: frames - from, perSecond: ((frames - from) * 1000) / (Date.now() - started), drawMs };
 }
 
@@ -40,8 +40,9 @@ for (const [title, options] of [
     await sleep(1500); // pictures are painted, the first view is here
     const { frames, perSecond, drawMs } = await measure(map);
     const [size, visible] = await map.read('[fleet.size, traffic.visible.length]');
-    t.diagnostic(`${title}: ${perSecond.toFixed(1)} frames/s, drawing takes ${drawMs.toFixed(1)} ms, ${size} vehicles here, ${visible} drawn as such`);
+    t.diagnostic(`${title}: ${perSecond.toFixed(1)} frames/s, drawing one takes ${drawMs.toFixed(1)} ms (median), ${size} vehicles here, ${visible} drawn as such`);
     assert.ok(frames > 4, `${frames} frames`);
+    assert.ok(drawMs > 0, 'drawing is measured');
     if (zoom > 10 && zoom < 11) assert.ok(visible > VEHICLES / 2, `${visible} drawn`);
     assert.deepEqual(map.problems.filter((problem) => !problem.includes('404')), []);
   });

@@ -6,14 +6,15 @@ import { Camera } from './geo.mjs';
 import { currentPalette, onPaletteChange } from './palette.mjs';
 
 const RATE_WINDOW_MS = 1000;
+const COSTS = 240; // frames of which the cost is remembered
 const LONELY_MS = 120; // the map claims to move, but draws nothing: draw without it
 
 export class Scene {
   camera = new Camera();
-  /** Drawn so far, how many a second lately, and how long drawing took. */
+  /** Drawn so far, and how many a second lately. */
   frames = 0;
   framesPerSecond = 0;
-  drawMs = 0;
+  #costs = new Float32Array(COSTS);
   #layers;
   #drawnAt = 0;
   #windowFrom = 0;
@@ -28,6 +29,12 @@ export class Scene {
     onPaletteChange((palette) => { this.palette = palette; });
     map.on('render', () => map.isMoving() && this.#draw(performance.now()));
     requestAnimationFrame((now) => this.#onFrame(now));
+  }
+
+  /** How long drawing took in the page itself, the median of the last frames: other work on the machine hardly shows in it. */
+  get medianDrawMs() {
+    const costs = this.#costs.slice(0, Math.min(this.frames, COSTS)).sort();
+    return costs.length ? costs[costs.length >> 1] : 0;
   }
 
   #onFrame(now) {
@@ -55,6 +62,7 @@ export class Scene {
     const { context, camera, palette } = this;
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.globalAlpha = 1;
+    context.imageSmoothingEnabled = false; // pictures are painted in device pixels and only copied
     context.clearRect(0, 0, this.canvas.width, this.canvas.height);
     for (const layer of this.#layers) layer.draw({ context, camera, now, ratio, palette });
     this.#drawnAt = now;
@@ -62,9 +70,8 @@ export class Scene {
   }
 
   #measure(now, tookMs) {
-    this.frames++;
+    this.#costs[this.frames++ % COSTS] = tookMs;
     this.#windowFrames++;
-    this.drawMs += (tookMs - this.drawMs) * 0.05;
     if (now - this.#windowFrom < RATE_WINDOW_MS) return;
     this.framesPerSecond = (this.#windowFrames * 1000) / (now - this.#windowFrom);
     this.#windowFrom = now;

@@ -23,10 +23,10 @@ const shapes = {
   train: (p) => {
     p.moveTo(-0.18, -1);
     p.lineTo(0.18, -1);
-    p.lineTo(0.52, -0.5);
-    p.lineTo(0.52, 1);
-    p.lineTo(-0.52, 1);
-    p.lineTo(-0.52, -0.5);
+    p.lineTo(0.5, -0.5);
+    p.lineTo(0.5, 0.86);
+    p.lineTo(-0.5, 0.86);
+    p.lineTo(-0.5, -0.5);
   },
   metro: (p) => {
     p.moveTo(0, -1);
@@ -62,6 +62,9 @@ function paintDoors(context, colour, outline, radius) {
   for (const x of [-radius * 0.26, radius * 0.26 - width]) context.fillRect(x, radius * 0.12 - height / 2, width, height);
 }
 
+/** Width of the line around a shape, CSS pixels; half of it lies outside. */
+const outlineOf = (size) => (size < 12 ? 2 : 3.2);
+
 function paint(context, mode, doorsOpen, size, palette) {
   const radius = size / 2;
   const shape = new Path2D();
@@ -71,7 +74,7 @@ function paint(context, mode, doorsOpen, size, palette) {
   context.scale(radius, radius);
   context.lineJoin = 'round';
   context.strokeStyle = palette.outline;
-  context.lineWidth = (size < 12 ? 2 : 3.2) / radius;
+  context.lineWidth = outlineOf(size) / radius;
   context.stroke(shape);
   context.fillStyle = palette.modes[mode];
   context.fill(shape);
@@ -104,7 +107,7 @@ export class Sprites {
     if (!rows) this.#sizes.set(size, (rows = new Map()));
     this.rows = rows;
     this.size = size;
-    this.cell = Math.ceil((size + 6) * ratio);
+    this.cell = Math.ceil((size + outlineOf(size)) * ratio) + 1; // no more than that: every pixel of it is blended 2,500 times a frame
   }
 
   /** Copies one picture; x and y are device pixels, `angle` degrees clockwise on the screen. */

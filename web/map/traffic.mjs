@@ -104,6 +104,7 @@ export class Traffic {
 
   /** The chosen vehicle and the one pointed at: once more above all others, with a ring. */
   #drawMarked({ context, camera, ratio, palette }, size) {
+    if (!this.selected && !this.hovered) return;
     const turn = (camera.turn * 180) / Math.PI;
     for (const { vehicle, x, y } of this.visible) {
       const isSelected = vehicle.id === this.selected;
