@@ -1,230 +1,12 @@
-#include "source.h"
-
 #include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "hub/headers.h"
 #include "hub/hub.h"
 #include "hub/publish_headers.h"
-#include "hub/tags.h"
+#include "hub/source_private.h"
 #include "util/clock.h"
-#include "util/metrics.h"
-#include "util/trace.h"
-
-/* ---- partitions ---- */
-
-static struct partition *find_partition(struct source *s, struct bytes topic, int32_t number)
-{
-    struct partition *p = s->recent;
-    if (p && p->number == number && bytes_eq_str(topic, p->topic))
-        return p;
-    for (p = s->partitions; p; p = p->hh.next)
-        if (p->number == number && bytes_eq_str(topic, p->topic))
-            return s->recent = p;
-    return NULL;
-}
-
-/* A broker without positions, or one channel for all partitions of a topic. */
-bool source_numbers_here(const struct source *s)
-{
-    bool merges = template_fields(s->channel) == 0 && (s->partition_count > 1 || HASH_COUNT(s->partitions) > 1);
-    return merges || !bridge_instance_can(s->bridge, BRIDGE_POSITIONED);
-}
-
-struct partition *source_partition_for(struct source *s, const char *epoch)
-{
-    struct partition *p = NULL;
-    if (source_numbers_here(s))
-        return NULL;
-    HASH_FIND_STR(s->partitions, epoch, p);
-    if (!p && s->partition_count == 1 && HASH_COUNT(s->partitions) == 1)
-        p = s->partitions;
-    return p && p->started ? p : NULL;
-}
-
-void source_find_numbering(struct channel *c, struct source *s, const char *epoch)
-{
-    if (c->numbering != NUMBERED_NOT_YET)
-        return;
-    struct partition *p = s ? source_partition_for(s, epoch) : NULL;
-    if (p)
-        channel_number_by(c, p);
-    else if (!s || source_numbers_here(s))
-        channel_number_here(c);
-}
-
-static void drop_partition(struct source *s, struct partition *p)
-{
-    HASH_DEL(s->partitions, p);
-    if (s->recent == p)
-        s->recent = NULL;
-    free(p->topic);
-    free(p);
-}
-
-/* A new incarnation of the log (a topic made anew) has other offsets: channels that count by the old one start over. */
-static void replace_partition(struct source *s, struct partition *old)
-{
-    struct channel *c, *next;
-    HASH_ITER(hh, s->hub->channels, c, next)
-        if (c->origin == old)
-            channel_number_here(c);
-    drop_partition(s, old);
-}
-
-static void begin_partition(struct partition *p, int64_t offset)
-{
-    if (offset < 0)
-        return;
-    p->started = true;
-    p->start = offset;
-    p->last = offset - 1;
-}
-
-static void on_assigned(struct bridge_consumer *consumer, struct bytes topic, int32_t number, int32_t partitions,
-                        struct bytes epoch_seed, int64_t oldest, int64_t end)
-{
-    struct source *s = (struct source *)consumer;
-    char epoch[CHANNEL_EPOCH_SIZE];
-
-    s->partition_count = partitions;
-    epoch_of_partition(epoch_seed, topic, number, epoch);
-    struct partition *p = find_partition(s, topic, number);
-    bool shrunk = p && p->started && end >= 0 && end <= p->last;
-    if (p && (shrunk || strcmp(p->epoch, epoch) != 0)) {
-        log_warn("the log begins anew: positions of its channels are no longer good", LOG_BYTES("topic", topic),
-                 LOG_INT("partition", number), LOG_INT("had", p->last), LOG_INT("end", end));
-        replace_partition(s, p);
-        p = NULL;
-    }
-    if (!p) {
-        p = xcalloc(1, sizeof *p);
-        p->source = s;
-        p->topic = bytes_dup(topic);
-        p->number = number;
-        p->start = p->last = p->forgotten = -1;
-        p->lost = INT64_MIN;
-        memcpy(p->epoch, epoch, sizeof epoch);
-        HASH_ADD_STR(s->partitions, epoch, p);
-    }
-    p->end = end;
-    p->away = p->started && s->config->mode == SOURCE_SHARED;
-    if (p->started)
-        return; /* reassigned: it goes on where it was */
-    if (s->from == BRIDGE_FROM_LATEST || oldest == end)
-        begin_partition(p, end);
-    else if (s->from == BRIDGE_FROM_EARLIEST)
-        begin_partition(p, oldest);
-    /* From a time or a group's position on: the first record tells, or on_caught_up() when there is none. */
-}
-
-/* ---- mapping ---- */
-
-static void build_tags(struct source *s, const struct template_input *in, const struct bridge_record *r, struct buf *out)
-{
-    CLEANUP_BUF value = BUF_INIT;
-    for (size_t i = 0; i < s->config->tag_count; i++) {
-        value.len = 0;
-        if (template_expand(s->tags[i], in, &value) == 0)
-            tags_append_one(out, bytes_of(s->config->tags[i].name), buf_bytes(&value));
-    }
-    struct bytes trace = in->header(in->header_arg, BYTES_LIT("traceparent"));
-    if (trace.data && traceparent_valid(trace))
-        tags_append_one(out, BYTES_LIT("traceparent"), trace);
-    tags_append_headers(out, r);
-    if (out->len)
-        buf_append_str(out, "}");
-}
-
-/* Degrees of a template that stands for a number; false when the record has none. */
-static bool read_degrees(const struct template *t, const struct template_input *in, double bound, int32_t *ret_e6)
-{
-    CLEANUP_BUF text = BUF_INIT;
-    char *end;
-    if (template_expand(t, in, &text) < 0 || text.len == 0)
-        return false;
-    buf_append(&text, "", 1);
-    double degrees = strtod(text.data, &end);
-    if (*end || !(degrees >= -bound && degrees <= bound))
-        return false;
-    *ret_e6 = (int32_t)lround(degrees * 1e6);
-    return true;
-}
-
-/* What the publisher said beside key and payload travels as headers. */
-static void read_headers(const struct bridge_record *r, struct publication_parts *parts, struct buf *info)
-{
-    struct bytes who = info_of_record(r);
-    if (who.data) {
-        json_append_line(info, who);
-        parts->info = buf_bytes(info);
-    }
-    parts->wants_delta = bytes_eq_str(record_header(r, BYTES_LIT(PUBLISH_DELTA_HEADER)), "1");
-    publish_read_version(record_header(r, BYTES_LIT(PUBLISH_VERSION_HEADER)), &parts->version, &parts->version_epoch);
-}
-
-/* What the source's templates say of a record, and then its transform. The views are into `s->scratch` and `tags`, `key`
- * or into the record. */
-static enum transform_verdict map_record(struct source *s, const struct bridge_record *r, bool pure,
-                                         struct transform_result *out, struct buf *key, struct buf *tags,
-                                         const char **ret_reason)
-{
-    const struct template_input in = record_template_input(r);
-    *out = (struct transform_result){.key = r->key, .payload = r->payload};
-    s->scratch.len = 0;
-    if (template_expand(s->channel, &in, &s->scratch) < 0 && !s->transform) {
-        *ret_reason = "the record lacks a field of the channel template";
-        return TRANSFORM_REFUSE;
-    }
-    out->channel = buf_bytes(&s->scratch);
-    if (s->key && template_expand(s->key, &in, key) == 0)
-        out->key = buf_bytes(key);
-    if (s->latitude)
-        out->has_geo = read_degrees(s->latitude, &in, 90, &out->latitude_e6) &&
-                       read_degrees(s->longitude, &in, 180, &out->longitude_e6);
-    if (s->config->tag_count || r->header_count)
-        build_tags(s, &in, r, tags);
-    out->tags = buf_bytes(tags);
-    if (!s->transform)
-        return TRANSFORM_TAKE;
-    struct bytes origin = record_header(r, BYTES_LIT(ORIGIN_TOPIC_HEADER));
-    const struct transform_record record = {
-        .record = r, .topic = origin.data ? origin : r->topic, .replay = !s->caught_up, .pure = pure};
-    return s->transform->fn(s->transform->arg, &record, out, ret_reason);
-}
-
-static struct publication *make_publication(const struct transform_result *m, const struct bridge_record *r,
-                                            int64_t offset)
-{
-    CLEANUP_BUF info = BUF_INIT;
-    struct publication_parts parts = {
-        .offset = offset,
-        .time_ms = r->time_ms ? r->time_ms : clock_wall_ms(),
-        .key = m->key,
-        .tags = m->tags,
-        .payload = m->payload,
-        .has_geo = m->has_geo,
-        .latitude_e6 = m->latitude_e6,
-        .longitude_e6 = m->longitude_e6,
-    };
-    if (r->header_count)
-        read_headers(r, &parts, &info);
-    return publication_new(&parts);
-}
-
-int source_map_for(struct source *s, const struct bridge_record *r, struct bytes channel, struct publication **ret)
-{
-    CLEANUP_BUF key = BUF_INIT;
-    CLEANUP_BUF tags = BUF_INIT;
-    struct transform_result mapped;
-    const char *reason;
-    if (map_record(s, r, true, &mapped, &key, &tags, &reason) != TRANSFORM_TAKE || !bytes_eq(mapped.channel, channel))
-        return -ENOENT;
-    *ret = make_publication(&mapped, r, r->offset);
-    return 0;
-}
 
 static bool positioned(const struct source *s)
 {
@@ -265,7 +47,7 @@ static enum crier_error accept_record(struct source *s, struct partition *p, con
     struct transform_result mapped;
     enum crier_error error;
 
-    enum transform_verdict verdict = map_record(s, r, false, &mapped, &key, &tags, ret_reason);
+    enum transform_verdict verdict = source_map_record(s, r, false, &mapped, &key, &tags, ret_reason);
     if (verdict != TRANSFORM_TAKE)
         return verdict == TRANSFORM_DROP ? CRIER_OK : CRIER_ERR_BAD_REQUEST;
     struct channel *c = hub_channel(s->hub, mapped.channel, &error);
@@ -279,7 +61,7 @@ static enum crier_error accept_record(struct source *s, struct partition *p, con
         *ret_reason = "neither payload nor key";
         return CRIER_ERR_BAD_REQUEST;
     }
-    struct publication *publication = make_publication(&mapped, r, number_record(s, c, p, r));
+    struct publication *publication = source_make_publication(&mapped, r, number_record(s, c, p, r));
     channel_append(c, publication);
     if (r->header_count)
         publish_note_stored(s->hub, c, record_header(r, BYTES_LIT(PUBLISH_ID_HEADER)), r->partition, r->offset);
@@ -293,30 +75,6 @@ static void acknowledge(struct source *s, struct partition *p)
         s->bridge->ops->ack(s->sub, bytes_of(p->topic), p->number, p->last);
 }
 
-/* Another member of the group had the records in between: memory has a hole, and says so. */
-static void note_hole(struct source *s, struct partition *p, int64_t offset)
-{
-    struct channel *c, *next;
-    if (offset <= p->last + 1)
-        return;
-    p->forgotten = offset - 1;
-    HASH_ITER(hh, s->hub->channels, c, next)
-        if (c->origin == p)
-            channel_drop_history(c, offset - 1);
-}
-
-static bool seen_before(struct source *s, struct partition *p, int64_t offset)
-{
-    if (offset < 0)
-        return false;
-    if (!p->started)
-        begin_partition(p, offset);
-    if (p->away)
-        note_hole(s, p, offset);
-    p->away = false;
-    return offset <= p->last;
-}
-
 static void on_records(struct bridge_consumer *consumer, const struct bridge_record *records, size_t count)
 {
     struct source *s = (struct source *)consumer;
@@ -325,11 +83,11 @@ static void on_records(struct bridge_consumer *consumer, const struct bridge_rec
     for (size_t i = 0; i < count; i++) {
         const struct bridge_record *r = &records[i];
         const char *reason = NULL;
-        struct partition *of = find_partition(s, r->topic, r->partition);
+        struct partition *of = source_find_partition(s, r->topic, r->partition);
         if (p && of != p)
             acknowledge(s, p);
         p = of;
-        if (p && seen_before(s, p, r->offset))
+        if (p && source_seen_before(s, p, r->offset))
             continue; /* offered again after a reconnect */
         enum crier_error error = accept_record(s, p, r, &reason);
         if (p && r->offset >= 0)
@@ -363,7 +121,7 @@ static void on_caught_up(struct bridge_consumer *consumer)
     s->caught_up = true;
     for (struct partition *p = s->partitions; p; p = p->hh.next)
         if (!p->started)
-            begin_partition(p, p->end);
+            source_begin_partition(p, p->end);
     hub_retry_waiting(s->hub);
     log_info("source caught up", LOG_STR("bridge", s->config->bridge), LOG_STR("topic", s->config->topic),
              LOG_INT("records", s->records));
@@ -396,7 +154,7 @@ int source_init(struct source *s, struct hub *hub, const struct config_source *c
 {
     const unsigned fields = TEMPLATE_TOPIC | TEMPLATE_KEY | TEMPLATE_PAYLOAD | TEMPLATE_HEADER | TEMPLATE_PARTITION;
     *s = (struct source){
-        .consumer = {.on_assigned = on_assigned, .on_records = on_records, .on_caught_up = on_caught_up},
+        .consumer = {.on_assigned = source_on_assigned, .on_records = on_records, .on_caught_up = on_caught_up},
         .hub = hub,
         .config = config,
         .bridge = bridge_instance_find(hub, config->bridge),
@@ -418,7 +176,7 @@ int source_init(struct source *s, struct hub *hub, const struct config_source *c
 void source_done(struct source *s)
 {
     while (s->partitions)
-        drop_partition(s, s->partitions);
+        source_drop_partition(s, s->partitions);
     template_free(s->channel);
     template_free(s->key);
     template_free(s->latitude);
