@@ -88,7 +88,7 @@ async function storm(t, bridge, shift) {
   workers.forEach(({ worker }) => worker.postMessage({ written }));
   let resumes = 0;
   for (const worker of workers) {
-    const result = await worker.message('result', 120000);
+    const result = await worker.message('result', full ? 600000 : 120000);
     assert.deepEqual(result.problems, []);
     assert.equal(result.unrecovered, 0);
     assert.equal(result.offsets, wanted, 'at the offsets that were acknowledged');
