@@ -136,16 +136,26 @@ static void add_integer(MQTTProperties *list, enum MQTTPropertyCodes code, uint6
     MQTTProperties_add(list, &p);
 }
 
+/* Under `clients_lock`. Once a process: it makes the library's locks, which its threads hold from then on. OpenSSL is set
+ * up by the server. */
+static void init_library(void)
+{
+    static bool done;
+    MQTTAsync_init_options init = MQTTAsync_init_options_initializer;
+    if (!done)
+        MQTTAsync_global_init(&init);
+    done = true;
+}
+
 static int client_create(struct link *l)
 {
     const struct mqtt_options *o = &l->bridge->options;
     MQTTAsync_createOptions v3 = MQTTAsync_createOptions_initializer, v5 = MQTTAsync_createOptions_initializer5;
     MQTTAsync_createOptions c = o->v5 ? v5 : v3;
-    MQTTAsync_init_options init = MQTTAsync_init_options_initializer;
     c.MQTTVersion = o->v5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
     c.maxBufferedMessages = (int)o->max_inflight + PAHO_SPARE_MESSAGES;
     pthread_mutex_lock(&clients_lock);
-    MQTTAsync_global_init(&init); /* OpenSSL is set up by the server */
+    init_library();
     int rc = MQTTAsync_createWithOptions(&l->client, o->servers[0], l->client_id, MQTTCLIENT_PERSISTENCE_NONE, NULL, &c);
     pthread_mutex_unlock(&clients_lock);
     if (rc != MQTTASYNC_SUCCESS)
