@@ -1,7 +1,7 @@
 // Map subscriptions with deltas and with tags filters, with the unmodified client library over all transports.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { RawChannels, channelsClient } from '../lib/channels.mjs';
+import { RawChannels, channelsClient, keepTable } from '../lib/channels.mjs';
 import { API_KEY, slowness, startCrier, until } from '../lib/crier.mjs';
 import { TRANSPORTS, streamClient } from '../lib/streams.mjs';
 
@@ -19,22 +19,10 @@ const put = (server, channel, key, data, tags) => call(server, 'map_publish', { 
 const remove = (server, channel, key) => call(server, 'map_remove', { channel, key });
 
 const PAD = 'abcdefghijklmnopqrstuvwxyz0123456789'.repeat(3);
-const decoder = new TextDecoder();
-const decode = (data) => (data instanceof Uint8Array ? JSON.parse(decoder.decode(data)) : data);
-
 /** Keeps the table as an application would. */
 async function table(client, channel, options = {}) {
   const sub = client.newMapSubscription(channel, options);
-  Object.assign(sub, { rows: new Map(), updates: [], problems: [], syncs: 0 });
-  sub.on('sync', (ctx) => {
-    sub.syncs++;
-    sub.rows = new Map(ctx.entries.map((e) => [e.key, decode(e.data)]));
-  });
-  sub.on('update', (ctx) => {
-    sub.updates.push(ctx);
-    if (ctx.removed) sub.rows.delete(ctx.key);
-    else sub.rows.set(ctx.key, decode(ctx.data));
-  });
+  keepTable(sub).problems = [];
   for (const name of ['unsubscribed', 'error']) sub.on(name, (ctx) => sub.problems.push({ name, ...ctx }));
   sub.subscribe();
   await sub.ready(5000 * slowness);

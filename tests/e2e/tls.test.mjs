@@ -3,20 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, writeFileSync } from 'node:fs';
 import { get } from 'node:https';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import tls from 'node:tls';
 import WebSocket from 'ws';
-import { startCrier, until } from '../lib/crier.mjs';
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
-}
+import { freePort, startCrier, until } from '../lib/crier.mjs';
 
 /** Files cert.NAME and key.NAME; the certificate is named NAME. */
 function makeCertificate(dir, name) {

@@ -82,3 +82,22 @@ export class RawChannels {
     return this.replies.filter((r) => r.push && (!kind || r.push[kind])).map((r) => r.push);
   }
 }
+
+const decoder = new TextDecoder();
+/** What a publication holds, of JSON clients and of protobuf ones. */
+export const decoded = (data) => (data instanceof Uint8Array ? JSON.parse(decoder.decode(data)) : data);
+
+/** Keeps a map subscription's table as an application would: `.rows`; `.updates` and `.syncs` say how it came about. */
+export function keepTable(sub) {
+  Object.assign(sub, { rows: new Map(), updates: [], syncs: 0 });
+  sub.on('sync', (ctx) => {
+    sub.syncs++;
+    sub.rows = new Map(ctx.entries.map((e) => [e.key, decoded(e.data)]));
+  });
+  sub.on('update', (ctx) => {
+    sub.updates.push(ctx);
+    if (ctx.removed) sub.rows.delete(ctx.key);
+    else sub.rows.set(ctx.key, decoded(ctx.data));
+  });
+  return sub;
+}

@@ -1,4 +1,5 @@
 // Vehicles on a keyed channel whose records carry a place, and clients of the channels wire that watch a box of it.
+import { decoded, keepTable } from './channels.mjs';
 import { API_KEY, slowness, startCrier, until } from './crier.mjs';
 
 export const CHANNEL = 'bus:all';
@@ -31,30 +32,20 @@ export const inside = (b, { lat, lon }) => {
   return between && lat >= b.south_west.latitude && lat <= b.north_east.latitude;
 };
 
-const decode = (data) => (data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data);
 const encode = (client, value) => (client.protobuf_ ? new TextEncoder().encode(JSON.stringify(value)) : value);
 
 /** Watches a box as an application would: `.rows` is its table. `protobuf` has to be that of the client. */
 export async function watch(client, geo, { protobuf = false, channel = CHANNEL, ...options } = {}) {
   client.protobuf_ = protobuf;
   const sub = client.newMapSubscription(channel, { data: encode(client, { geo }), minResubscribeDelay: 20, maxResubscribeDelay: 100, ...options });
-  Object.assign(sub, { rows: new Map(), updates: [], syncs: 0, states: [] });
-  sub.on('sync', (ctx) => {
-    sub.syncs++;
-    sub.rows = new Map(ctx.entries.map((e) => [e.key, decode(e.data)]));
-  });
-  sub.on('update', (ctx) => {
-    sub.updates.push(ctx);
-    if (ctx.removed) sub.rows.delete(ctx.key);
-    else sub.rows.set(ctx.key, decode(ctx.data));
-  });
+  keepTable(sub).states = [];
   for (const name of ['subscribed', 'unsubscribed', 'error']) sub.on(name, (ctx) => sub.states.push({ name, ...ctx }));
   sub.subscribe();
   await sub.ready(5000 * slowness);
   /** Changes the box in place; `keep`: the next subscribe asks for it, too. */
   sub.move = async (to, { keep = true } = {}) => {
     if (keep) sub.setData(encode(client, { geo: to }));
-    return decode((await client.rpc('geo', encode(client, { channel, ...to }))).data);
+    return decoded((await client.rpc('geo', encode(client, { channel, ...to }))).data);
   };
   return sub;
 }
