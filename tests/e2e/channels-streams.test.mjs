@@ -506,7 +506,8 @@ test('a reader that does not read costs the server no memory and others nothing'
     if (i % 10 === 9) await until(() => other.messages.filter((m) => m.push?.pub).length === i + 1, `all publications up to ${i} at the other one`);
   }
   if (slowness === 1) assert.ok(server.rss() - before < 12e6, `${(server.rss() - before) / 1e6} MB`);
-  assert.equal((await server.metrics()).value('crier_clients_behind'), 1);
+  const metrics = await server.metrics(); // on a slow machine it may have fallen off the frame log before its socket was full
+  assert.equal(metrics.value('crier_clients_behind') || metrics.value('crier_gaps_total'), 1);
   slow.socket.resume();
   // It was promised positions, so it is told to come back with its own instead of being skipped over publications.
   await until(() => slow.received.includes('"unsubscribe":{"code":2500'), 'insufficient state');
