@@ -60,8 +60,8 @@ static void what_is_no_box_is_refused(void **state)
         BOX(0, 0, 90.000001, 1), BOX(0, -540.1, 1, 1), BOX(0, 0, 1, 541), BOX("0", 0, 1, 1), BOX(null, 0, 1, 1),
         BOX(0, 0, 1, 1e400), BOX(true, 0, 1, 1), BOX(0x1, 0, 1, 1), BOX(, 0, 1, 1), BOX(NaN, 0, 1, 1), BOX(-Infinity, 0, 1, 1),
         BOX(0, 0, 1, 0.00000000000000000000000000000000000000000000000000000000000000000001),
-        "{\"south_west\":{\"latitude\":0,\"longitude\":0},\"southWest\":{\"latitude\":0,\"longitude\":0},"
-        "\"north_east\":{\"latitude\":1,\"longitude\":1}}",
+        ("{\"south_west\":{\"latitude\":0,\"longitude\":0},\"southWest\":{\"latitude\":0,\"longitude\":0},"
+        "\"north_east\":{\"latitude\":1,\"longitude\":1}}"),
         "{\"south_west\":{\"latitude\":0,\"longitude\":0,\"latitude\":1},\"north_east\":{\"latitude\":1,\"longitude\":1}}",
     };
     (void)state;
