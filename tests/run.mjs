@@ -58,6 +58,7 @@ function report(job, results, duration) {
   const failed = count('failed');
   const parts = [`${count('passed')} passed`, failed && `${failed} failed`, count('skipped') && `${count('skipped')} skipped`];
   console.log(`${failed ? 'FAIL' : 'ok  '} ${`${job.suite}/${job.name}`.padEnd(40)} ${parts.filter(Boolean).join(', ').padEnd(24)} ${seconds(duration)}`);
+  for (const r of results.filter((one) => one.result === 'note')) console.log(indent(r.name));
   for (const r of results.filter((one) => one.result === 'failed')) console.log(indent(`${r.name}\n${firstLines(r.detail, 6)}`));
 }
 

@@ -1,7 +1,8 @@
 // Reporter of node:test for the test runner: one JSON object a line for each test that has no subtests, and for each
-// test that failed by itself. (Node 18 has no machine-readable reporter but TAP.)
+// test that failed by itself; and what tests say by t.diagnostic(), as results called 'note'. (Node 18 has no machine-readable reporter but TAP.)
 
 const UNSELECTED = /^test name does not match/;
+const SUMMARY = /^(tests|suites|pass|fail|cancelled|skipped|todo|duration_ms) [\d.]+$/; // of node:test itself
 
 function describe(error) {
   const cause = error?.cause instanceof Error || typeof error?.cause === 'string' ? error.cause : error;
@@ -12,6 +13,7 @@ export default async function* report(source) {
   const path = [];
   let deepest = -1; // nesting of the event before this one: a parent comes right after its last child
   for await (const { type, data } of source) {
+    if (type === 'test:diagnostic' && !SUMMARY.test(data.message)) yield JSON.stringify({ name: data.message, result: 'note' }) + '\n';
     if (type === 'test:start') path[data.nesting] = data.name;
     if (type !== 'test:pass' && type !== 'test:fail') continue;
     const isParent = deepest > data.nesting;

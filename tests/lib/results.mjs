@@ -22,7 +22,7 @@ function died(job, exit, log) {
 export function readNodeTest(job, exit, log) {
   const results = readIfThere(job.output).split('\n').filter(Boolean).map((line) => JSON.parse(line));
   if (exit.code !== 0 && !results.some((r) => r.result === 'failed')) results.push(died(job, exit, log));
-  if (results.length === 0) results.push({ name: job.name, result: 'failed', detail: 'the file has no tests' });
+  if (results.every((r) => r.result === 'note')) results.push({ name: job.name, result: 'failed', detail: 'the file has no tests' });
   return results;
 }
 
