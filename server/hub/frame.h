@@ -125,9 +125,9 @@ enum frame_sight frame_sight_unwanted(const struct frame_facts *f, const struct 
 struct frame_block *frame_block_ref(struct frame_block *b);
 void frame_block_unref(struct frame_block *b); /* accepts NULL */
 
-/* What frames say of their channel. */
 struct frame_deflate;
 
+/* What frames say of their channel. */
 struct frame_channel {
     struct bytes name;
     uint32_t message_type;

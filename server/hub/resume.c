@@ -173,8 +173,6 @@ static bool is_whole(const struct resume *r, const struct bridge_read_result *re
 /* Goes on after a read that was whole; false when this is not recovered. */
 static bool go_on(struct resume *r)
 {
-    if (r->full && !resume_in_pages(r->channel))
-        return false;
     /* History may have moved on past what was read meanwhile. */
     if (!r->full && r->channel->history.floor > r->reached) {
         if (read_next(r))

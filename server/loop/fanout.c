@@ -79,20 +79,6 @@ static void flush_one(struct subscription *sub, bool only)
         session_flush(s);
 }
 
-/* A pass over a thousand sessions finds none of them in the cache: each is loaded in four steps while the kernel is at work
- * for those before it. */
-static void prefetch(struct subscription *const *next, size_t left)
-{
-    if (left > 4)
-        __builtin_prefetch(next[4]);
-    if (left > 3)
-        __builtin_prefetch(next[3]->session);
-    if (left > 2 && next[2]->session)
-        __builtin_prefetch(next[2]->session->conn);
-    if (left > 1 && next[1]->session && next[1]->session->conn)
-        ws_prefetch(next[1]->session->conn);
-}
-
 struct budget {
     uint64_t deadline_ns;
     unsigned until_look;
@@ -112,7 +98,7 @@ static bool work_on(struct channel_form *f, struct budget *b)
     const struct loop *l = f->channel->loop;
     bool only = !l->passing && !l->dirty && !l->gathering;
     while (f->pass_at < f->count) {
-        prefetch(f->subscriptions + f->pass_at, f->count - f->pass_at);
+        sessions_prefetch(f->subscriptions + f->pass_at, f->count - f->pass_at);
         flush_one(f->subscriptions[f->pass_at++], only);
         if (spent(b))
             return false;

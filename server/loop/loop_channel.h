@@ -97,6 +97,8 @@ struct subscription {
     uint64_t session_key;
 };
 
+#define REPLY_ITEMS_BYTES 65536 /* of recovered publications in a reply; more follow it as frames */
+
 struct subscribe_request {
     struct bytes channel;
     const char *epoch; /* NULL: no position */

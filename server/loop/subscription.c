@@ -182,8 +182,6 @@ static void ask_hub(struct subscription *s, const struct subscribe_request *q)
     channel_form_ask(f, r);
 }
 
-#define ITEMS_BYTES 65536 /* for a reply; the rest follows as frames */
-
 /* What the log has from `seq` on, for a wire that puts it into its reply; up to the frame `*ret_next`. */
 static struct frame_block *make_items(const struct subscription *s, uint64_t seq, uint64_t *ret_next)
 {
@@ -191,7 +189,7 @@ static struct frame_block *make_items(const struct subscription *s, uint64_t seq
     struct channels_style style;
     struct frame_builder items;
     frame_builder_init(&items, frame_form_items(f->form), NULL);
-    for (frame_form_style(f->form, &style); seq < f->log.head && items.bytes.len < ITEMS_BYTES; seq++) {
+    for (frame_form_style(f->form, &style); seq < f->log.head && items.bytes.len < REPLY_ITEMS_BYTES; seq++) {
         struct bytes frame = frame_log_between(&f->log, seq, seq + 1);
         if (f->form & FORM_DEFLATED)
             frame = frame_inflated(&f->channel->loop->deflate, frame);

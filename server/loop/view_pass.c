@@ -169,25 +169,12 @@ void view_begin_tick(struct view *v, uint64_t now_ms)
     v->pass_at = 0;
 }
 
-/* As in a channel's pass: none of the viewers is in the cache when its turn comes. */
-static void prefetch(struct viewer *const *next, size_t left)
-{
-    if (left > 4)
-        __builtin_prefetch(next[4]);
-    if (left > 3)
-        __builtin_prefetch(next[3]->session);
-    if (left > 2)
-        __builtin_prefetch(next[2]->session->conn);
-    if (left > 1)
-        ws_prefetch(next[1]->session->conn);
-}
-
 /* Returns false when the time is up before everybody was visited. */
 static bool work_on(struct view *v, uint64_t deadline_ns)
 {
     unsigned until_look = CLOCK_EVERY;
     while (v->pass_at < v->count) {
-        prefetch(v->viewers + v->pass_at, v->count - v->pass_at);
+        sessions_prefetch(v->viewers + v->pass_at, v->count - v->pass_at);
         viewer_update(v->viewers[v->pass_at++]);
         if (--until_look > 0)
             continue;

@@ -6,8 +6,6 @@
 
 /* ---- answers ---- */
 
-#define REPLY_ITEMS_BYTES 65536 /* of recovered publications in the reply; more follow it as pushes */
-
 uint32_t channels_item_ends(const struct frame_block *block, size_t limit_bytes, struct buf *ret_ends)
 {
     uint32_t n = 0;
