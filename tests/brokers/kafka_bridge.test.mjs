@@ -3,23 +3,13 @@ import test from 'node:test';
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { startCrier, until, sleep } from '../lib/crier.mjs';
+import { startCrier, startedOrSkipped, until, sleep } from '../lib/crier.mjs';
 import { startKafka } from '../lib/kafka.mjs';
 import { TYPE } from '../lib/typed.mjs';
 
 const run = promisify(execFile);
 
-async function kafkaFor(t, options) {
-  try {
-    const kafka = await startKafka(options);
-    t.after(() => kafka.stop());
-    return kafka;
-  } catch (error) {
-    if (!error.skip) throw error;
-    t.skip(`Kafka: ${error.skip}`);
-    return null;
-  }
-}
+const kafkaFor = (t, options) => startedOrSkipped(t, () => startKafka(options), 'Kafka');
 
 const config = (kafka, namespace = {}, source = {}) => ({
   limits: { publish_timeout_ms: 3000, rate_messages: 0 },
@@ -29,7 +19,7 @@ const config = (kafka, namespace = {}, source = {}) => ({
   sink: [{ channel: 'chat:*', bridge: 'kafka', topic: 'chat', key: '{channel.1}' }],
 });
 
-const ready = (crier) => until(async () => (await crier.get('/readyz')).status === 200, 'ready', 30000);
+const ready = (crier) => crier.waitUntilReady(30000);
 
 async function kcat(...args) {
   const { stdout } = await run('kcat', args, { maxBuffer: 1 << 26 });

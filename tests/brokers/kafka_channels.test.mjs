@@ -4,7 +4,7 @@ import { execFile } from 'node:child_process';
 import test from 'node:test';
 import { promisify } from 'node:util';
 import { channelsClient, gotPublications, subscribed } from '../lib/channels.mjs';
-import { startCrier, until } from '../lib/crier.mjs';
+import { startCrier, startedOrSkipped, until } from '../lib/crier.mjs';
 import { startKafka } from '../lib/kafka.mjs';
 
 const run = promisify(execFile);
@@ -17,15 +17,8 @@ const config = (kafka) => ({
 });
 
 test('positions of the channels wire are those of Kafka and one, over SIGKILL and on another node', async (t) => {
-  let kafka;
-  try {
-    kafka = await startKafka();
-  } catch (error) {
-    if (!error.skip) throw error;
-    t.skip(`Kafka: ${error.skip}`);
-    return;
-  }
-  t.after(() => kafka.stop());
+  const kafka = await startedOrSkipped(t, startKafka, 'Kafka');
+  if (!kafka) return;
   await kafka.createTopic('chat', 2);
   const first = await startCrier({ t, config: config(kafka) });
   const second = await startCrier({ t, config: config(kafka) });

@@ -149,7 +149,7 @@ describe('kafka faults', { skip }, () => {
           { bridge: 'kafka', topic: `end-${fault}`, mode: 'shared', group: 'g', channel: 'chat:{key}' }],
         sink: [{ channel: 'chat:*', bridge: 'kafka', topic: `end-${fault}`, key: '{channel.1}' }],
       } });
-      await until(async () => (await crier.get('/readyz')).status === 200, 'ready', 60000);
+      await crier.waitUntilReady(60000);
       const client = await crier.typed();
       const publish = (n) => { for (let i = 0; i < 50; i++) client.publish('chat:lobby', { i }, { id: `${n}.${i}` }).catch(() => {}); };
       publish('before');

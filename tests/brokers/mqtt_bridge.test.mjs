@@ -1,22 +1,10 @@
 // crier between browsers and a real mosquitto: wildcard sources, retained values, publishes back, and a relay into Kafka.
 import test from 'node:test';
 import assert from 'node:assert/strict';
-import { startCrier, until } from '../lib/crier.mjs';
+import { startCrier, startedOrSkipped, until } from '../lib/crier.mjs';
 import { startKafka } from '../lib/kafka.mjs';
 import { startMosquitto, pub, sub } from '../lib/mosquitto.mjs';
 import { TYPE } from '../lib/typed.mjs';
-
-async function started(t, start, name) {
-  try {
-    const broker = await start();
-    t.after(() => broker.stop());
-    return broker;
-  } catch (error) {
-    if (!error.skip) throw error;
-    t.skip(`${name}: ${error.skip}`);
-    return null;
-  }
-}
 
 const config = (mosquitto, more = {}) => ({
   limits: { publish_timeout_ms: 3000, rate_messages: 0 },
@@ -31,7 +19,7 @@ const config = (mosquitto, more = {}) => ({
   ...more,
 });
 
-const ready = (crier) => until(async () => (await crier.get('/readyz')).status === 200, 'ready', 30000);
+const ready = (crier) => crier.waitUntilReady(30000);
 const topicOf = (mode, operator, vehicle) => `/hfp/v2/journey/ongoing/vp/${mode}/${operator}/${vehicle}/1065/1/Veräjälaakso/11:55/1111117/5/60;24/19/75/71`;
 
 async function take(client, count, ms = 20000) {
@@ -41,7 +29,7 @@ async function take(client, count, ms = 20000) {
 }
 
 test('a wildcard source: topic levels become channel and key, payload fields become tags', async (t) => {
-  const mosquitto = await started(t, startMosquitto, 'mosquitto');
+  const mosquitto = await startedOrSkipped(t, startMosquitto, 'mosquitto');
   if (!mosquitto) return;
   const crier = await startCrier({ t, config: config(mosquitto) });
   await ready(crier);
@@ -57,7 +45,7 @@ test('a wildcard source: topic levels become channel and key, payload fields bec
 });
 
 test('retained messages are the first values of a keyed channel, an empty one removes the key', async (t) => {
-  const mosquitto = await started(t, startMosquitto, 'mosquitto');
+  const mosquitto = await startedOrSkipped(t, startMosquitto, 'mosquitto');
   if (!mosquitto) return;
   for (const [name, value] of [['a', 1], ['b', 2]]) await pub(mosquitto, `state/${name}`, `{"v":${value}}`, '-r', '-q', '1');
   const crier = await startCrier({ t, config: config(mosquitto) });
@@ -71,7 +59,7 @@ test('retained messages are the first values of a keyed channel, an empty one re
 });
 
 test('a publish is acknowledged after PUBACK and reaches MQTT; frozen broker: unknown, never ok', async (t) => {
-  const mosquitto = await started(t, startMosquitto, 'mosquitto');
+  const mosquitto = await startedOrSkipped(t, startMosquitto, 'mosquitto');
   if (!mosquitto) return;
   const crier = await startCrier({ t, config: config(mosquitto) });
   await ready(crier);
@@ -87,7 +75,7 @@ test('a publish is acknowledged after PUBACK and reaches MQTT; frozen broker: un
 });
 
 test('mosquitto away at start and killed in the middle: up, honest, and back by itself', async (t) => {
-  const mosquitto = await started(t, startMosquitto, 'mosquitto');
+  const mosquitto = await startedOrSkipped(t, startMosquitto, 'mosquitto');
   if (!mosquitto) return;
   await mosquitto.kill();
   const crier = await startCrier({ t, config: config(mosquitto) });
@@ -107,8 +95,8 @@ test('mosquitto away at start and killed in the middle: up, honest, and back by 
 });
 
 test('a relay moves MQTT into Kafka, keyed, and clients resume from Kafka', async (t) => {
-  const mosquitto = await started(t, startMosquitto, 'mosquitto');
-  const kafka = mosquitto && (await started(t, startKafka, 'Kafka'));
+  const mosquitto = await startedOrSkipped(t, startMosquitto, 'mosquitto');
+  const kafka = mosquitto && (await startedOrSkipped(t, startKafka, 'Kafka'));
   if (!kafka) return;
   await kafka.createTopic('hfp', 2);
   const crier = await startCrier({ t, config: {

@@ -15,7 +15,7 @@ async function world(t, relay, options = {}) {
       { name: 'to', driver: 'mqtt', servers: to.url, options: { max_inflight: 10 } }],
     relay: [{ from_bridge: 'from', from_topic: 'in/#', to_bridge: 'to', to_topic: 'out', window_bytes: WINDOW, ...relay }],
   } });
-  await until(async () => (await crier.get('/readyz')).status === 200, 'ready', 30000);
+  await crier.waitUntilReady(30000);
   const arrived = await sub(to, 'out', '-q', '1', '-F', '%p');
   t.after(() => arrived.stop());
   const value = async (name) => (await crier.metrics()).value(`crier_relay_${name}`);

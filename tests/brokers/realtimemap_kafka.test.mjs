@@ -4,25 +4,18 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { buildDir, root, startCrier, until } from '../lib/crier.mjs';
+import { buildDir, root, startCrier, startedOrSkipped, until } from '../lib/crier.mjs';
 import { HfpModel, readLine } from '../lib/hfp_model.mjs';
 import { startKafka } from '../lib/kafka.mjs';
 import { missing, startMosquitto } from '../lib/mosquitto.mjs';
 
 async function brokers(t) {
-  try {
-    const kafka = await startKafka();
-    t.after(() => kafka.stop());
-    await kafka.createTopic('hfp', 1);
-    await kafka.createTopic('hfp.dlq', 1);
-    const mosquitto = await startMosquitto();
-    t.after(() => mosquitto.stop());
-    return { kafka, mosquitto };
-  } catch (error) {
-    if (!error.skip) throw error;
-    t.skip(String(error.skip));
-    return null;
-  }
+  const kafka = await startedOrSkipped(t, startKafka, 'Kafka');
+  const mosquitto = kafka && (await startedOrSkipped(t, startMosquitto, 'mosquitto'));
+  if (!mosquitto) return null;
+  await kafka.createTopic('hfp', 1);
+  await kafka.createTopic('hfp.dlq', 1);
+  return { kafka, mosquitto };
 }
 
 const config = ({ kafka, mosquitto }) => readFileSync(join(root, 'examples/realtimemap/kafka.toml'), 'utf8')

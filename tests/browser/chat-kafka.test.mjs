@@ -1,7 +1,7 @@
 // The same chat through a real Kafka, in a real browser: SIGKILL of crier, then of Kafka, under two people talking.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { startCrier, until } from '../lib/crier.mjs';
+import { startCrier, startedOrSkipped, until } from '../lib/crier.mjs';
 import { startKafka } from '../lib/kafka.mjs';
 import { ChatPage, chatConfig, launch } from './chat_page.mjs';
 
@@ -10,22 +10,15 @@ before(async () => { browser = await launch(); });
 after(() => browser.close());
 
 test('the chat survives SIGKILL of crier and of Kafka: nothing lost, nothing doubled', async (t) => {
-  let kafka;
-  try {
-    kafka = await startKafka();
-  } catch (error) {
-    if (!error.skip) throw error;
-    t.skip(`Kafka: ${error.skip}`);
-    return;
-  }
-  t.after(() => kafka.stop());
+  const kafka = await startedOrSkipped(t, startKafka, 'Kafka');
+  if (!kafka) return;
   await kafka.createTopic('chat', 2);
   // Two lines of the bridge make the difference to the chat on the embedded log.
   const config = chatConfig();
   Object.assign(config.bridge[0], { driver: 'kafka', servers: kafka.bootstrap });
   config.limits = { publish_timeout_ms: 3000 };
   const server = await startCrier({ t, config });
-  const ready = () => until(async () => (await server.get('/readyz')).status === 200, 'ready', 30000);
+  const ready = () => server.waitUntilReady(30000);
   await ready();
   const ada = await ChatPage.open(browser, server, { name: 'Ada' });
   const grace = await ChatPage.open(browser, server, { name: 'Grace' });

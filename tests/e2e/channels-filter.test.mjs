@@ -1,7 +1,7 @@
 // Tags filters of the channels wire with the unmodified client library, in both encodings.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { RawChannels, channelsClient, gotPublications, publications, subscribed } from '../lib/channels.mjs';
+import { RawChannels, channelsClient, decoded, gotPublications, publications, subscribed } from '../lib/channels.mjs';
 import { API_KEY, sleep, startCrier, until } from '../lib/crier.mjs';
 
 const headers = { 'X-API-Key': API_KEY };
@@ -15,8 +15,7 @@ async function publish(server, channel, n, tags) {
   assert.ok(json.result, JSON.stringify(json));
 }
 
-const decoder = new TextDecoder();
-const numberOf = (p) => (p.data instanceof Uint8Array ? JSON.parse(decoder.decode(p.data)) : p.data).n;
+const numberOf = (p) => decoded(p.data).n;
 const leaf = (key, cmp, val) => ({ key, cmp, ...(Array.isArray(val) ? { vals: val } : val === undefined ? {} : { val }) });
 const all = (...nodes) => ({ op: 'and', nodes });
 const any = (...nodes) => ({ op: 'or', nodes });

@@ -1,7 +1,7 @@
 // A long way back on the channels wire: more than one page of limits.recover, read from the log as the client takes it.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { RawChannels, channelsClient, subscribed, publications } from '../lib/channels.mjs';
+import { RawChannels, channelsClient, decoded, subscribed, publications } from '../lib/channels.mjs';
 import { API_KEY, sleep, slowness, startCrier, until } from '../lib/crier.mjs';
 
 const COUNT = 1500;
@@ -35,7 +35,7 @@ async function prepared(t, limits, pad, namespace) {
   return { server, since: { epoch: since.epoch, offset: since.offset } };
 }
 
-const numbers = (sub) => publications(sub).map(({ data }) => (data instanceof Uint8Array ? JSON.parse(new TextDecoder().decode(data)) : data).n);
+const numbers = (sub) => publications(sub).map(({ data }) => decoded(data).n);
 
 const kinds = { JSON: {}, protobuf: { protobuf: true }, deltas: { sub: { delta: 'fossil' } },
   'a filter': { sub: { tagsFilter: { key: 'odd', cmp: 'eq', val: '1' } } } };

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import test from 'node:test';
 import { Worker } from 'node:worker_threads';
-import { API_KEY, sleep, startCrier, until } from '../lib/crier.mjs';
+import { API_KEY, sleep, startCrier, startedOrSkipped, until } from '../lib/crier.mjs';
 import { startKafka } from '../lib/kafka.mjs';
 
 const full = process.env.CRIER_FULL === '1';
@@ -64,7 +64,7 @@ async function writer(server, state, lane) {
 async function storm(t, bridge, shift) {
   t.diagnostic(`SEED=${seed}`);
   const server = await startCrier({ t, config: config(bridge) });
-  const ready = () => until(async () => (await server.get('/readyz').catch(() => null))?.status === 200, 'ready', 30000);
+  const ready = () => server.waitUntilReady(30000);
   await ready();
   const workers = Array.from({ length: WORKERS }, (_, i) => new Readers(t, server, i));
   for (const worker of workers) await worker.message('all clients subscribed', 60000);
@@ -103,15 +103,8 @@ async function storm(t, bridge, shift) {
 test('embedded log', (t) => storm(t, { driver: 'embedded', servers: 'data/log.db' }, 0));
 
 test('Kafka', async (t) => {
-  let kafka;
-  try {
-    kafka = await startKafka();
-  } catch (error) {
-    if (!error.skip) throw error;
-    t.skip(`Kafka: ${error.skip}`);
-    return;
-  }
-  t.after(() => kafka.stop());
+  const kafka = await startedOrSkipped(t, startKafka, 'Kafka');
+  if (!kafka) return;
   await kafka.createTopic('chat', 1);
   await storm(t, { driver: 'kafka', servers: kafka.bootstrap }, 1); // Kafka counts from 0, which is "none" on the wire
 });

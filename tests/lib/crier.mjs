@@ -40,6 +40,19 @@ export async function until(test, what = 'condition', ms = 10000) {
   }
 }
 
+/** What `start` starts, ended with the test; null, and the test is skipped by name, where this machine cannot have it. */
+export async function startedOrSkipped(t, start, name) {
+  try {
+    const broker = await start();
+    t.after(() => broker.stop());
+    return broker;
+  } catch (error) {
+    if (!error.skip) throw error;
+    t.skip(`${name}: ${error.skip}`);
+    return null;
+  }
+}
+
 /** Below the range the kernel takes ports of outgoing connections from: the port has to be free at a restart too. */
 export async function freePort() {
   for (;;) {
