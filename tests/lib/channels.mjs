@@ -46,7 +46,7 @@ export const gotPublications = (sub, count) => until(() => publications(sub).len
 
 /** Speaks JSON frames itself. */
 export class RawChannels {
-  static async open(t, server, { path = '/connection/websocket', protocols, connect = {} } = {}) {
+  static async open(t, server, { path = '/connection/websocket', protocols, connect = {}, pongs = true } = {}) {
     const raw = new RawChannels();
     raw.socket = new WebSocket(server.wsUrl + path, protocols);
     raw.replies = [];
@@ -54,7 +54,10 @@ export class RawChannels {
       raw.close = { code, reason: String(reason) };
       done(raw.close);
     }));
-    raw.socket.on('message', (data) => String(data).split('\n').forEach((line) => raw.replies.push(JSON.parse(line))));
+    raw.socket.on('message', (data) => String(data).split('\n').forEach((line) => {
+      if (line === '{}' && pongs) raw.socket.send('{}');
+      raw.replies.push(JSON.parse(line));
+    }));
     raw.socket.on('error', () => {});
     t?.after(() => raw.socket.terminate());
     await once(raw.socket, 'open');
