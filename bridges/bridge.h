@@ -17,6 +17,7 @@
 #include "util/bytes.h"
 #include "util/log.h"
 #include "util/mpsc.h"
+#include "util/wakeup.h"
 
 #define BRIDGE_ABI 1
 
@@ -207,7 +208,7 @@ extern const struct bridge_ops bridge_embedded_ops;
 /* Hand-over from a library's thread to the hub thread. */
 struct bridge_mailbox {
     struct mpsc queue;
-    uv_async_t wake;
+    struct wakeup wake;
     void (*on_mail)(struct bridge_mailbox *m, struct mpsc_node *node);
     void (*on_closed)(struct bridge_mailbox *m);
 };

@@ -7,9 +7,9 @@ static void drain(struct bridge_mailbox *m)
         m->on_mail(m, node);
 }
 
-static void on_wake(uv_async_t *wake)
+static void on_wake(struct wakeup *wake)
 {
-    drain(wake->data);
+    drain(wake->owner);
 }
 
 int bridge_mailbox_init(struct bridge_mailbox *m, uv_loop_t *loop,
@@ -18,19 +18,18 @@ int bridge_mailbox_init(struct bridge_mailbox *m, uv_loop_t *loop,
     mpsc_init(&m->queue);
     m->on_mail = on_mail;
     m->on_closed = NULL;
-    m->wake.data = m;
-    return uv_async_init(loop, &m->wake, on_wake);
+    return wakeup_init(&m->wake, loop, on_wake, m);
 }
 
 void bridge_mailbox_send(struct bridge_mailbox *m, struct mpsc_node *node)
 {
     mpsc_push(&m->queue, node);
-    uv_async_send(&m->wake);
+    wakeup_ring(&m->wake);
 }
 
-static void on_wake_closed(uv_handle_t *handle)
+static void on_wake_closed(struct wakeup *wake)
 {
-    struct bridge_mailbox *m = handle->data;
+    struct bridge_mailbox *m = wake->owner;
     if (m->on_closed)
         m->on_closed(m);
 }
@@ -39,7 +38,7 @@ void bridge_mailbox_close(struct bridge_mailbox *m, void (*on_closed)(struct bri
 {
     drain(m);
     m->on_closed = on_closed;
-    uv_close((uv_handle_t *)&m->wake, on_wake_closed);
+    wakeup_close(&m->wake, on_wake_closed);
 }
 
 const char *bridge_option_get(const struct bridge_open *open, const char *name)

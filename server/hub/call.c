@@ -32,6 +32,26 @@ void hub_call_finish(struct hub_call *call)
     inbox_post(call->origin, &call->message);
 }
 
+void hub_call_finish_behind(struct hub *hub, struct hub_call *call)
+{
+    call->next_waiting = NULL;
+    if (hub->behind_last)
+        hub->behind_last->next_waiting = call;
+    else
+        hub->behind_first = call;
+    hub->behind_last = call;
+}
+
+void hub_finish_behind(struct hub *hub)
+{
+    struct hub_call *list = hub->behind_first, *call;
+    hub->behind_first = hub->behind_last = NULL;
+    while ((call = list)) {
+        list = call->next_waiting;
+        hub_call_finish(call);
+    }
+}
+
 bool hub_call_wait(struct hub *hub, struct hub_call *call)
 {
     uint64_t now = clock_mono_ms();

@@ -174,19 +174,12 @@ static void flush_queued(struct hub *hub)
         uv_timer_start(&hub->interval, on_interval, next_due > now ? next_due - now : 0, 0);
 }
 
-static void on_turn_begin(uv_check_t *check)
-{
-    struct hub *hub = check->data;
-    hub->turn_began_ns = clock_mono_ns();
-}
-
 static void on_turn_end(uv_prepare_t *prepare)
 {
     struct hub *hub = prepare->data;
     flush_queued(hub);
-    if (hub->turn_began_ns)
-        metric_observe(H_HUB_TURN_US, (clock_mono_ns() - hub->turn_began_ns) / 1000);
-    hub->turn_began_ns = 0;
+    hub_finish_behind(hub);
+    metric_observe(H_HUB_TURN_US, turn_clock_lap(&hub->turn, hub->loop));
 }
 
 /* ---- housekeeping ---- */
@@ -318,17 +311,20 @@ int hub_init(struct hub *hub, uv_loop_t *loop, const struct config *config, char
     metrics_thread_init();
     choose_node_id(hub);
     frame_deflate_init(&hub->deflate, &config->server);
-    inbox_init(&hub->inbox, loop, hub);
+    int r = inbox_init(&hub->inbox, loop, hub);
+    if (r < 0) {
+        snprintf(error, error_size, "cannot wake the hub's thread: %s", strerror(-r));
+        return r;
+    }
     uv_prepare_init(loop, &hub->prepare);
-    uv_check_init(loop, &hub->check);
+    turn_clock_init(&hub->turn, loop);
     uv_timer_init(loop, &hub->sweep);
     uv_timer_init(loop, &hub->interval);
-    hub->prepare.data = hub->check.data = hub->sweep.data = hub->interval.data = hub;
+    hub->prepare.data = hub->sweep.data = hub->interval.data = hub;
     uv_prepare_start(&hub->prepare, on_turn_end);
-    uv_check_start(&hub->check, on_turn_begin);
     uv_timer_start(&hub->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 
-    int r = open_bridges(hub, error, error_size);
+    r = open_bridges(hub, error, error_size);
     hub->publishes = publish_table_new(hub);
     return r < 0 ? r : subscribe_all(hub, error, error_size);
 }
@@ -364,6 +360,7 @@ void hub_done(struct hub *hub)
 {
     struct channel *c, *next;
     inbox_close(&hub->inbox); /* first: what is still in there wants channels and sources */
+    hub_finish_behind(hub);
     HASH_ITER(hh, hub->channels, c, next)
     {
         HASH_DEL(hub->channels, c);
@@ -375,7 +372,6 @@ void hub_done(struct hub *hub)
     for (size_t i = 0; i < hub->bridge_count; i++)
         bridge_instance_done(&hub->bridges[i]);
     uv_close((uv_handle_t *)&hub->prepare, NULL);
-    uv_close((uv_handle_t *)&hub->check, NULL);
     uv_close((uv_handle_t *)&hub->sweep, NULL);
     uv_close((uv_handle_t *)&hub->interval, NULL);
 }

@@ -12,6 +12,7 @@
 #include "hub/frame_deflate.h"
 #include "util/error.h"
 #include "util/inbox.h"
+#include "util/turn_clock.h"
 
 struct hub;
 struct bridge_instance;
@@ -25,7 +26,7 @@ struct log_read;
 
 struct hub_call {
     struct inbox_message message; /* first */
-    struct hub_call *next_waiting;
+    struct hub_call *next_waiting; /* for a source, or for the end of the turn */
     uint64_t wait_until_ms; /* 0: has not waited */
     struct inbox *origin;
     void (*run)(struct hub *hub, struct hub_call *call);   /* on the hub; calls hub_call_finish() now or later */
@@ -35,6 +36,9 @@ struct hub_call {
 void hub_call_post(struct hub *hub, struct hub_call *call);
 /* Hub thread. Without origin the call is done on the hub itself. */
 void hub_call_finish(struct hub_call *call);
+/* The same at the end of the turn: the answer does not overtake what the loops are sent of this turn's publications. */
+void hub_call_finish_behind(struct hub *hub, struct hub_call *call);
+void hub_finish_behind(struct hub *hub);
 
 /* Lets a call run again when its source has caught up, or after HUB_WAIT_MS at most. False when it has waited already. */
 #define HUB_WAIT_MS 5000
@@ -60,12 +64,11 @@ struct hub {
     const struct config *config;
     struct inbox inbox;
     uv_prepare_t prepare; /* end of a turn */
-    uv_check_t check;     /* its begin, for the turn's duration */
     uv_timer_t sweep;
     uint64_t channel_sweep_ms; /* when channels are looked at next */
     uint64_t mirror_renew_ms;  /* when keys of subscribers are renewed next */
     uv_timer_t interval;  /* next channel with interval_ms */
-    uint64_t turn_began_ns;
+    struct turn_clock turn;
     char node_id[64];
     int64_t started_ms;
 
@@ -87,6 +90,7 @@ struct hub {
     bool draining; /* publishes are refused */
     bool closing;  /* bridges are told nothing any more */
     struct hub_call *waiting; /* calls that wait for a source to catch up */
+    struct hub_call *behind_first, *behind_last; /* answers that wait for the end of the turn */
     struct resume *resumes;   /* wait for their turn to read */
     size_t reading;
     struct log_read *log_reads; /* the same for histories */

@@ -12,21 +12,13 @@
 
 #define SWEEP_MS 1000
 
-static void on_turn_begin(uv_check_t *check)
-{
-    struct loop *l = check->data;
-    l->turn_began_ns = clock_mono_ns();
-}
-
 static void on_turn_end(uv_prepare_t *prepare)
 {
     struct loop *l = prepare->data;
     if (l->dirty || l->gathering || l->passing)
         loop_flush(l);
     views_run(l->views);
-    if (l->turn_began_ns)
-        metric_observe(H_LOOP_TURN_US, (clock_mono_ns() - l->turn_began_ns) / 1000);
-    l->turn_began_ns = 0;
+    metric_observe(H_LOOP_TURN_US, turn_clock_lap(&l->turn, &l->uv));
 }
 
 static void on_sweep(uv_timer_t *timer)
@@ -52,7 +44,7 @@ void loop_decide_in(struct loop *l, uint64_t ms)
 
 static void close_handles(struct loop *l)
 {
-    uv_handle_t *const handles[] = {(uv_handle_t *)&l->prepare, (uv_handle_t *)&l->check, (uv_handle_t *)&l->more,
+    uv_handle_t *const handles[] = {(uv_handle_t *)&l->prepare, (uv_handle_t *)&l->more,
                                     (uv_handle_t *)&l->gather, (uv_handle_t *)&l->sweep, (uv_handle_t *)&l->decide};
     for (size_t i = 0; i < sizeof handles / sizeof *handles; i++)
         uv_close(handles[i], NULL);
@@ -64,7 +56,11 @@ int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error
     l->engine = engine;
     l->index = index;
     uv_loop_init(&l->uv);
-    inbox_init(&l->inbox, &l->uv, l);
+    int r = inbox_init(&l->inbox, &l->uv, l);
+    if (r < 0) {
+        snprintf(error, error_size, "cannot wake a loop's thread: %s", strerror(-r));
+        return r;
+    }
     frame_deflate_init(&l->deflate, &engine->config->server);
     l->port.inbox = &l->inbox;
     l->port.on_block = channel_form_on_block;
@@ -72,15 +68,14 @@ int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error
     l->port.clients = channel_form_clients;
     hub_add_loop(engine->hub, &l->port);
     uv_prepare_init(&l->uv, &l->prepare);
-    uv_check_init(&l->uv, &l->check);
+    turn_clock_init(&l->turn, &l->uv);
     uv_idle_init(&l->uv, &l->more);
     uv_timer_init(&l->uv, &l->gather);
     uv_timer_init(&l->uv, &l->sweep);
     uv_timer_init(&l->uv, &l->decide);
     l->views = views_new(l);
-    l->prepare.data = l->check.data = l->more.data = l->gather.data = l->sweep.data = l->decide.data = l;
+    l->prepare.data = l->more.data = l->gather.data = l->sweep.data = l->decide.data = l;
     uv_prepare_start(&l->prepare, on_turn_end);
-    uv_check_start(&l->check, on_turn_begin);
     uv_timer_start(&l->sweep, on_sweep, SWEEP_MS, SWEEP_MS);
 
     const struct net_options options = {
@@ -102,6 +97,9 @@ int loop_init(struct loop *l, struct engine *engine, unsigned index, char *error
 static void *run_thread(void *arg)
 {
     struct loop *l = arg;
+    char name[16];
+    snprintf(name, sizeof name, "loop-%u", l->index);
+    pthread_setname_np(pthread_self(), name);
     metrics_thread_init();
     modules_enter_loop(l);
     net_start(l->net);

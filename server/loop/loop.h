@@ -12,6 +12,7 @@
 #include "loop/loop_channel.h"
 #include "net/net.h"
 #include "util/inbox.h"
+#include "util/turn_clock.h"
 
 struct engine;
 struct session;
@@ -28,11 +29,10 @@ struct loop {
     struct hub_loop port; /* what the hub knows of this loop */
     struct net *net;
     uv_prepare_t prepare; /* end of a turn: flush passes */
-    uv_check_t check;
     uv_idle_t more;       /* passes are not finished: go on in the next turn */
     uv_timer_t gather;    /* next channel whose gathering ends */
     uv_timer_t sweep;
-    uint64_t turn_began_ns;
+    struct turn_clock turn;
     uint64_t judge_until_ns; /* filters of this turn's passes; those outside of passes come again in one */
 
     struct loop_channel *channels; /* hash by name */

@@ -2,9 +2,9 @@
 
 #define BATCH 4096 /* messages of one turn: sockets and timers must not starve while others post without end */
 
-static void on_wake(uv_async_t *wake)
+static void on_wake(struct wakeup *wake)
 {
-    struct inbox *in = wake->data;
+    struct inbox *in = wake->owner;
     for (int i = 0; i < BATCH; i++) {
         struct mpsc_node *node = mpsc_pop(&in->queue);
         if (!node)
@@ -14,22 +14,21 @@ static void on_wake(uv_async_t *wake)
         if (inbox_closed(in))
             return;
     }
-    uv_async_send(wake);
+    wakeup_ring(wake);
 }
 
-void inbox_init(struct inbox *in, uv_loop_t *loop, void *owner)
+int inbox_init(struct inbox *in, uv_loop_t *loop, void *owner)
 {
     mpsc_init(&in->queue);
     in->owner = owner;
     atomic_init(&in->closed, false);
-    in->wake.data = in;
-    uv_async_init(loop, &in->wake, on_wake);
+    return wakeup_init(&in->wake, loop, on_wake, in);
 }
 
 void inbox_post(struct inbox *in, struct inbox_message *m)
 {
     mpsc_push(&in->queue, &m->node);
-    uv_async_send(&in->wake);
+    wakeup_ring(&in->wake);
 }
 
 void inbox_drain(struct inbox *in)
@@ -45,5 +44,5 @@ void inbox_close(struct inbox *in)
 {
     inbox_drain(in);
     atomic_store_explicit(&in->closed, true, memory_order_relaxed);
-    uv_close((uv_handle_t *)&in->wake, NULL);
+    wakeup_close(&in->wake, NULL);
 }

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "mpsc.h"
+#include "wakeup.h"
 
 struct inbox_message {
     struct mpsc_node node; /* first: the queue hands nodes back */
@@ -17,13 +18,13 @@ struct inbox_message {
 
 struct inbox {
     struct mpsc queue;
-    uv_async_t wake;
+    struct wakeup wake;
     void *owner;
     atomic_bool closed;
 };
 
-/* Owner's thread, before anyone posts. */
-void inbox_init(struct inbox *in, uv_loop_t *loop, void *owner);
+/* Owner's thread, before anyone posts. 0 or a negative errno. */
+int inbox_init(struct inbox *in, uv_loop_t *loop, void *owner);
 /* Any thread. */
 void inbox_post(struct inbox *in, struct inbox_message *m);
 /* Owner's thread: delivers what is there now, without waiting for the wake-up. */
