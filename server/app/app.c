@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -37,15 +36,6 @@ struct run {
 };
 
 /* ---- starting ---- */
-
-static void raise_fd_limit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
-    }
-}
 
 static void collect_routes(struct engine *e)
 {
@@ -274,7 +264,6 @@ int app_run(const struct config *config, const char *ready_file)
 
     signal(SIGPIPE, SIG_IGN);
     prctl(PR_SET_DUMPABLE, 0); /* secrets stay out of core files */
-    raise_fd_limit();
     json_object_seed(0);
     run->engine = (struct engine){.config = config, .hub = &run->hub, .modules = &run->modules};
     uv_loop_init(&run->uv);

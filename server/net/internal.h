@@ -1,13 +1,14 @@
 /* What the files of server/net share; nobody else includes it.
  *
- * A connection is owned by its net. It is released only at the top of a loop turn: by libwebsockets' close callback or
- * from net_turn(), never inside a call of its user. */
+ * A connection is owned by its net. It is released only at the top of a loop turn: when its carrier closed or from
+ * net_turn(), never inside a call of its user. */
 #ifndef CRIER_NET_INTERNAL_H
 #define CRIER_NET_INTERNAL_H
 
 #include <libwebsockets.h>
 #include <netinet/in.h>
 
+#include "carrier.h"
 #include "http1.h"
 #include "net/net.h"
 #include "ws_decoder.h"
@@ -16,6 +17,10 @@
 #define LINGER_MS 2000
 #define ECHO_MESSAGE_BYTES (16u << 20)
 #define RETRY_AFTER_S 1
+#define READ_BYTES (64 << 10) /* one buffer a net; at least a TLS record, since libwebsockets does not say that more is there */
+
+/* carrier_tls.c */
+int net_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 
 /* ---- shared.c: admission ---- */
 
@@ -44,28 +49,30 @@ enum conn_phase {
 
 struct conn {
     /* What each delivery needs, in one cache line. */
-    struct lws *wsi; /* NULL after libwebsockets has closed it */
+    struct carrier *carrier; /* NULL after it is closed */
     struct net *net;
     int fd;
     int queued; /* while blocked: bytes in the kernel that the peer has not acknowledged */
     uint8_t phase;
     bool ipv4;
     bool admitted;
-    bool adopting; /* inside lws_adopt_*: must not be freed by the close callback */
+    bool adopting; /* inside lws_adopt_*: its close callback says nothing new */
     bool blocked;
     bool rx_off;
     bool todo;   /* in net->todo */
     bool doomed; /* to be cut in the next turn */
     bool resume; /* pipelined input is waiting */
-    bool greeted; /* first bytes came: the handshake timeout of TLS is off */
+    bool greeted; /* TLS: first bytes came, the timeout of its handshake is off */
     bool idle;    /* HTTP: between two requests */
     bool pinged;
     uint32_t slot; /* in net->conns */
 
     struct conn *todo_next;
+    struct entry *entry;    /* input of a newcomer that waits for its turn */
     struct http_conn *http; /* while a request is read or answered */
     struct ws_conn *ws;     /* after the upgrade, or of a stream */
     struct buf in;          /* HTTP: unparsed input; WebSocket: the message in progress */
+    uint64_t accepted_ms;
     uint64_t rx_ms;         /* when the last bytes came */
     uint64_t deadline_ms;   /* 0 none */
     uint64_t progress_ms;   /* while blocked: when the peer last took something */
@@ -76,7 +83,8 @@ struct net {
     struct net_options options;
     const struct config *config;
     uv_loop_t *loop;
-    struct lws_context *context;
+    const struct carrier_ops *carrier;
+    struct lws_context *context; /* of TLS only */
     struct lws_vhost *vhost;
     struct lws_protocols protocols[2];
     bool tls;
@@ -85,6 +93,7 @@ struct net {
     int listen_fd;
     uv_poll_t listener;
     uv_timer_t sweep, turn, drain;
+    uv_idle_t entering; /* newcomers wait */
     unsigned open_handles;
     bool listening, accept_paused;
     uint16_t port;
@@ -92,6 +101,8 @@ struct net {
     struct conn **conns;
     size_t conn_count, conn_capacity, sweep_at, lingering;
     struct conn *todo;
+    struct entry *entries; /* oldest first */
+    size_t held_bytes;     /* in them */
 
     const struct ws_ops **endpoints;
     size_t endpoint_count;
@@ -100,6 +111,7 @@ struct net {
     struct static_files *files;
     struct buf out;   /* what is written next; never kept over a call */
     struct buf plain; /* inflated message */
+    char input[READ_BYTES]; /* what is read next */
     struct http_request *spare_request;
     char date[32];
     uint64_t date_s;
@@ -128,7 +140,6 @@ static inline bool conn_is_open(const struct conn *c)
 
 /* conn.c */
 void conn_adopt(struct net *n, int fd, const struct net_address *address, bool ipv4, bool admitted);
-int conn_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len);
 /* 0, or -EPIPE when the connection is gone or going. */
 int conn_write(struct conn *c, const void *data, size_t len);
 /* Nothing more will be written: closes once that is through, without cutting off the peer's unread data. */
@@ -139,6 +150,18 @@ void conn_resume(struct conn *c);
 void conn_set_rx(struct conn *c);
 void net_turn(uv_timer_t *timer);
 void conn_free(struct conn *c);
+
+/* What came from it, when its turn has come. */
+void conn_input(struct conn *c, char *data, size_t len);
+
+/* entry.c */
+
+bool entry_wanted(const struct conn *c);
+bool entries_waiting(const struct net *n);
+void entry_hold(struct conn *c, const char *data, size_t len);
+/* Now, whose turn it may be. */
+void entry_take(struct conn *c);
+void net_enter(uv_idle_t *idle);
 
 /* sweep.c */
 void net_sweep(uv_timer_t *timer);

@@ -172,6 +172,8 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
     (void)events;
     struct net *n = poll->data;
+    if (entries_waiting(n))
+        return;
     for (int i = 0; status == 0 && i < ACCEPT_BATCH && accept_one(n); i++)
         ;
 }

@@ -10,7 +10,6 @@
 
 #define SWEEP_INTERVAL_MS 250
 #define DRAIN_INTERVAL_MS 20
-#define READ_BYTES (64 << 10)      /* one buffer a thread; at least a TLS record, see on_rx in conn.c */
 #define SEND_BYTES (1 << 20)       /* longest single send: large enough for every joined write */
 
 static const lws_retry_bo_t no_validity_timers; /* all zero: the default would put a timer for each connection in one list */
@@ -60,8 +59,6 @@ static void describe_vhost(struct net *n, struct lws_context_creation_info *info
     info->retry_and_idle_policy = &no_validity_timers;
     info->vhost_name = "crier";
     info->timeout_secs = (unsigned)(n->config->limits.handshake_ms / 1000 + 1);
-    if (!n->tls)
-        return;
     info->options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
     info->ssl_cert_filepath = server->tls_cert;
     info->ssl_private_key_filepath = server->tls_key;
@@ -103,7 +100,7 @@ static int open_context(struct net *n, char *error, size_t error_size)
     uv_walk(n->loop, note_new_handle, &search);
     n->vhost = lws_create_vhost(n->context, &info);
     if (!n->vhost) {
-        snprintf(error, error_size, "%s", n->tls ? "server.tls: cert or key cannot be used" : "vhost cannot be created");
+        snprintf(error, error_size, "server.tls: cert or key cannot be used");
         return -1;
     }
     return 0;
@@ -114,8 +111,9 @@ static void start_timers(struct net *n)
     uv_timer_init(n->loop, &n->sweep);
     uv_timer_init(n->loop, &n->turn);
     uv_timer_init(n->loop, &n->drain);
-    n->sweep.data = n->turn.data = n->drain.data = n;
-    n->open_handles = 3;
+    uv_idle_init(n->loop, &n->entering);
+    n->sweep.data = n->turn.data = n->drain.data = n->entering.data = n;
+    n->open_handles = 4;
     uv_timer_start(&n->sweep, net_sweep, SWEEP_INTERVAL_MS, SWEEP_INTERVAL_MS);
 }
 
@@ -139,15 +137,16 @@ struct net *net_new(const struct net_options *o, char *error, size_t error_size)
     n->loop = o->loop;
     n->listen_fd = -1;
     n->tls = o->config->server.tls_cert && *o->config->server.tls_cert;
+    n->carrier = n->tls ? &carrier_tls : &carrier_socket;
     n->limits = (struct ws_limits){.message_bytes = (uint64_t)l->message_bytes, .fragments = (uint32_t)l->fragments};
     n->echo_limits = (struct ws_limits){.message_bytes = ECHO_MESSAGE_BYTES};
-    n->protocols[0] = (struct lws_protocols){.name = "crier", .callback = conn_on_lws, .tx_packet_size = SEND_BYTES};
+    n->protocols[0] = (struct lws_protocols){.name = "crier", .callback = net_on_lws, .tx_packet_size = SEND_BYTES};
     gather_endpoints(n);
     n->deflate = ws_deflate_new();
     const struct config_server *server = &o->config->server;
     n->files = o->web_dir && *o->web_dir ? static_new(o->web_dir, server->web_sources, server->web_source_count) : NULL;
     start_timers(n);
-    if (open_context(n, error, error_size) < 0 || listener_open(n, error, error_size) < 0) {
+    if ((n->tls && open_context(n, error, error_size) < 0) || listener_open(n, error, error_size) < 0) {
         net_free(n, NULL, NULL);
         return NULL;
     }
@@ -173,7 +172,7 @@ void net_stop_accepting(struct net *n)
 
 static bool drain_conn(struct net *n, struct conn *c, uint64_t now)
 {
-    if (c->doomed || !c->wsi || c->phase == CONN_LINGER || c->phase == CONN_WS_CLOSING)
+    if (c->doomed || !c->carrier || c->phase == CONN_LINGER || c->phase == CONN_WS_CLOSING)
         return false;
     if (c->ws) {
         ws_close(c->ws, n->drain_code, n->drain_reason);
@@ -271,6 +270,14 @@ static void on_free_tick(uv_timer_t *timer)
     uv_close((uv_handle_t *)&n->sweep, on_handle_closed);
     uv_close((uv_handle_t *)&n->turn, on_handle_closed);
     uv_close((uv_handle_t *)&n->drain, on_handle_closed);
+    uv_close((uv_handle_t *)&n->entering, on_handle_closed);
+}
+
+static void close_sockets(struct net *n)
+{
+    for (size_t i = n->conn_count; i-- > 0;)
+        if (n->conns[i]->carrier)
+            n->carrier->close(n->conns[i]);
 }
 
 void net_free(struct net *n, void (*on_freed)(void *), void *arg)
@@ -283,5 +290,7 @@ void net_free(struct net *n, void (*on_freed)(void *), void *arg)
     uv_timer_stop(&n->turn);
     if (n->context)
         lws_context_destroy(n->context);
+    else
+        close_sockets(n);
     uv_timer_start(&n->drain, on_free_tick, 0, 1);
 }

@@ -1,12 +1,15 @@
 /* Admission, shared by all loops: connections in all and per address, and the token bucket of handshakes. */
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <uthash.h>
 
 #include "internal.h"
 #include "util/clock.h"
 
+#define FD_SPARE 1024 /* files beside the connections that are asked of the system */
 #define FD_RESERVE 64 /* for files, bridges and refusals when the limit of connections is reached */
 
 struct address_count {
@@ -23,21 +26,31 @@ struct net_shared {
     uint64_t refill_ms;
 };
 
-/* libwebsockets sizes a table by the limit of open files, so an unbounded one is brought down to what can be used. */
+/* The kernel's table of open files doubles when it is full, and where a process has threads each time waits some ten
+ * milliseconds for the other cores: here it grows once, before the threads. */
+static void grow_file_table(int64_t files)
+{
+    int fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, (int)files - 1);
+    if (fd >= 0)
+        close(fd);
+}
+
+/* Down, too: with TLS, libwebsockets goes through a table of that size whenever a connection ends. */
 static int64_t fit_file_limit(int64_t connections)
 {
     struct rlimit limit;
-    rlim_t wanted = (rlim_t)connections + 4 * FD_RESERVE;
+    rlim_t wanted = (rlim_t)connections + FD_SPARE;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return connections;
     if (limit.rlim_max != RLIM_INFINITY && wanted > limit.rlim_max)
         wanted = limit.rlim_max;
-    if (limit.rlim_cur < wanted || limit.rlim_cur > 1u << 20) {
+    if (limit.rlim_cur != wanted) {
         limit.rlim_cur = wanted;
         setrlimit(RLIMIT_NOFILE, &limit);
         getrlimit(RLIMIT_NOFILE, &limit);
     }
+    grow_file_table((int64_t)limit.rlim_cur);
     int64_t room = (int64_t)limit.rlim_cur - FD_RESERVE;
     if (room < 1)
         room = 1;

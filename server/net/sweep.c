@@ -70,7 +70,7 @@ static void sweep_ws(struct conn *c, uint64_t now)
 
 static void sweep_conn(struct conn *c, uint64_t now)
 {
-    if (c->doomed || !c->wsi)
+    if (c->doomed || !c->carrier)
         return;
     if (c->phase == CONN_WS_CLOSING || c->phase == CONN_LINGER) {
         if (c->deadline_ms && now >= c->deadline_ms)

@@ -27,6 +27,7 @@
     X(M_INFLATE_BYTES_OUT, "crier_inflate_bytes_out_total", "counter", "Bytes of these, inflated.")                    \
     X(M_DELIVERIES, "crier_deliveries_total", "counter", "Publications delivered to sessions.")                        \
     X(M_SENDS, "crier_sends_total", "counter", "Socket writes that carried publications.")                             \
+    X(M_NEWCOMERS_WAITING, "crier_newcomers_waiting", "gauge", "New connections whose input waits for its turn.")       \
     X(M_CLIENTS_BEHIND, "crier_clients_behind", "gauge", "Connections whose socket takes no more at the moment.")    \
     X(M_VIEWERS, "crier_viewers", "gauge", "Boxes of sessions in views.")                                              \
     X(M_VIEW_MESSAGES, "crier_view_messages_total", "counter", "Messages to viewers.")                                 \
