@@ -161,8 +161,8 @@ void emb_writer_flush(struct worker *w)
         if (is_waiting(p))
             p->outcome = outcome;
     b->refs = 1;
-    /* The acknowledgements go first; the events hold the batch until they are delivered. */
-    struct event *events = outcome == BRIDGE_STORED ? emb_feeds_collect(w, b) : NULL;
+    /* The records go first: who has an acknowledgement finds in the channel what he published. */
+    if (outcome == BRIDGE_STORED)
+        emb_feeds_send(w, emb_feeds_collect(w, b));
     emb_worker_mail(w, &b->mail, emb_publisher_deliver);
-    emb_feeds_send(w, events);
 }

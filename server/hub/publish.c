@@ -100,13 +100,17 @@ static void finish(struct hub_publish *p, enum crier_error error, const char *de
         metric_add(M_PUBLISHES_UNKNOWN, 1);
     else if (error != CRIER_OK)
         metric_add(M_PUBLISHES_FAILED, 1);
-    if (p->pending_in) {
-        p->shift = shift_of(p->pending_in->hub, p);
+    struct hub *hub = p->pending_in ? p->pending_in->hub : NULL;
+    if (hub) {
+        p->shift = shift_of(hub, p);
         p->pending_in->pending--;
         metric_add(M_PUBLISHES_PENDING, -1);
     }
     metric_observe(H_PUBLISH_LATENCY_MS, (clock_mono_ns() - p->began_ns) / 1000000u);
-    hub_call_finish(&p->call);
+    if (hub && p->call.origin)
+        hub_call_finish_behind(hub, &p->call);
+    else
+        hub_call_finish(&p->call);
 }
 
 /* ---- message ids ---- */

@@ -205,7 +205,7 @@ void session_send(struct session *s, struct bytes frame)
     metric_add(M_MESSAGES_OUT, 1);
     if (s->deflated)
         frame = frame_deflated(&s->loop->deflate, frame);
-    if (session_can_send(s) && !s->outbox_first) {
+    if (session_can_write(s) && !s->outbox_first) {
         session_write(s, frame);
         return;
     }

@@ -59,6 +59,7 @@ struct session {
     enum frame_form form;
     uint32_t subscription_count;
     bool closing;
+    bool held; /* publications wait: the client would not know yet what they belong to */
     bool form_known;  /* the client has spoken, or said it in the query */
     bool form_assumed; /* it has been silent for SESSION_DECIDE_MS: binary until it speaks */
     bool deflated;     /* it takes compressed frames */
@@ -106,9 +107,14 @@ void session_drop_blocks(struct session *s, const struct subscription *owner);
 /* Sends everything that the session is behind. */
 void session_flush(struct session *s);
 void session_close(struct session *s, int code, const char *reason);
-static inline bool session_can_send(const struct session *s)
+static inline bool session_can_write(const struct session *s)
 {
     return !s->closing && s->conn && !ws_blocked(s->conn);
+}
+/* Publications, too. */
+static inline bool session_can_send(const struct session *s)
+{
+    return !s->held && session_can_write(s);
 }
 /* A pass over a thousand sessions finds none of them in the cache: each is loaded in four steps while the kernel is at work
  * for those before it. `next`: those still to come, `left` pointers to structs with a `session`. */

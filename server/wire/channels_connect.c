@@ -244,6 +244,8 @@ void channels_connect_progress(struct session *s)
     c->ping_at_ms = clock_mono_ms() + ping_ms / 2 + (uint64_t)random() % (ping_ms / 2 + 1);
     channels_schedule(s);
     send_connect(s);
+    s->held = false;
+    session_flush(s);
     hooks_open(s);
     channels_receive_held(s);
 }
@@ -254,6 +256,7 @@ void channels_handle_connect(struct session *s, uint32_t id, const struct channe
     struct auth_claims claims = {0};
 
     c->state = CHANNELS_CONNECTING;
+    s->held = true;
     c->connect_id = id;
     if (!authenticate(s, id, request->token, &claims))
         return;

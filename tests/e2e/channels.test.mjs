@@ -220,6 +220,24 @@ test('tokens: good, expired, bad, and the channels they bring', async (t) => {
   assert.equal((await raw.call({ connect: { token: server.token({ sub: 'ann', exp: 1000 }) } })).error.code, 109);
 });
 
+test('nothing of the channels of a token comes before the answer to connect, and nothing is missing behind it', async (t) => {
+  const server = await start(t);
+  const token = server.token({ sub: 'ann', channels: Array.from({ length: 8 }, (_, i) => `c${i}`) });
+  let publishing = true;
+  const writer = (async () => { for (let n = 0; publishing; n++) await publish(server, `c${n % 8}`, n); })();
+  for (let round = 0; round < 60; round++) {
+    const raw = await RawChannels.open(t, server, { connect: { token } });
+    await sleep(20);
+    const [answer, ...rest] = raw.replies;
+    assert.equal(answer.id, 1, JSON.stringify(answer));
+    const next = Object.fromEntries(Object.entries(answer.connect.subs).map(([channel, sub]) => [channel, (sub.offset ?? 0) + 1]));
+    for (const { channel, pub } of rest.map((reply) => reply.push).filter((push) => push?.pub)) assert.equal(pub.offset, next[channel]++, channel);
+    raw.socket.terminate();
+  }
+  publishing = false;
+  await writer;
+});
+
 test('a session whose token is over is refreshed by the library', async (t) => {
   const server = await start(t);
   const now = () => Math.floor(Date.now() / 1000);

@@ -26,6 +26,30 @@ test('tags reach subscribers and history, and are texts', async (t) => {
   assert.ok((await call(server, 'publish', { channel: 'news', data: 1, tags: null })).result);
 });
 
+for (const [kind, more] of Object.entries({
+  memory: {},
+  'the embedded log': {
+    bridge: [{ name: 'log', driver: 'embedded', servers: 'data/log.db' }],
+    source: [{ bridge: 'log', topic: 'news', channel: 'news', from: 'history' }],
+    sink: [{ channel: 'news', bridge: 'log', topic: 'news' }],
+  },
+})) {
+  test(`${kind}: who has the answer to a publish finds it there, in the history and when he subscribes`, async (t) => {
+    const server = await start(t, { limits: { rate_messages: 0 }, ...more });
+    const client = await channelsClient(t, server);
+    const sub = await subscribed(client, 'news');
+    for (let n = 1; n <= 100; n++) {
+      sub.unsubscribe();
+      await server.api('publish', { channel: 'news', data: n });
+      const [newest] = (await client.history('news', { limit: 1, reverse: true })).publications;
+      assert.equal(newest.data, n);
+      sub.subscribe();
+      await sub.ready(5000);
+      assert.deepEqual([sub.seen.findLast((e) => e.name === 'subscribed').recovered, publications(sub).at(-1)?.offset], [true, n]);
+    }
+  });
+}
+
 test('history says which client published, for API and polling', async (t) => {
   const server = await startCrier({ t, config: { namespace: namespaces } });
   const client = await channelsClient(t, server, { token: server.token({ sub: 'ann', info: { name: 'Ann\n' } }) });

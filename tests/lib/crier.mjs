@@ -156,6 +156,7 @@ export class Crier {
     const text = this.describe();
     const bad = this.problems.length > 0;
     this.problems = [];
+    if (bad) process.stderr.write(`${text}\n`); // the test may fail for another reason first
     if (bad) throw new Error(report ? `${text}\n${this.stderr.slice(report.index, report.index + 6000)}` : text);
   }
 

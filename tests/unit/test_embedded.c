@@ -170,7 +170,7 @@ static void a_key_decides_the_partition_and_keyless_records_go_round(void **stat
     subscribe(&w, &l, "t", BRIDGE_FROM_LATEST);
     for (int i = 0; i < 40; i++)
         publish(&w, &r[i], "t", i < 20 ? "foobar" : NULL, "x");
-    WAIT_FOR(&w, l.count == 40);
+    WAIT_FOR(&w, l.count == 40 && r[39].done);
     int of[4] = {0}, home = emb_partition_of_key(BYTES_LIT("foobar"), 4);
     for (int i = 0; i < 40; i++) {
         assert_int_equal(l.seen[i].partition, r[i].partition);
@@ -283,7 +283,7 @@ static void what_another_process_appends_is_seen_in_order(void **state)
     WAIT_FOR(&w, l.count == 2);
     append_beside("t", "3"); /* not noticed yet when the next one is published here */
     publish(&w, &r, "t", NULL, "4");
-    WAIT_FOR(&w, l.count == 4);
+    WAIT_FOR(&w, l.count == 4 && r.done);
     assert_int_equal(r.offset, 4);
     for (int i = 0; i < 4; i++) {
         assert_int_equal(l.seen[i].offset, i + 1);
@@ -306,7 +306,7 @@ static void offsets_go_on_after_a_restart_and_a_trim_of_everything(void **state)
     struct listener l = {0};
     subscribe(&w, &l, "t", BRIDGE_FROM_EARLIEST);
     publish(&w, &r, "t", NULL, "x");
-    WAIT_FOR(&w, l.count == 1);
+    WAIT_FOR(&w, l.count == 1 && r.done);
     assert_int_equal(r.offset, 11);
     assert_int_equal(l.oldest, 11);
     assert_int_equal(l.seen[0].offset, 11);
