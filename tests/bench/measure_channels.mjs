@@ -5,6 +5,7 @@ import { atLeast, atMost, group, latency, median, pick, spread } from './statist
 
 const DELIVERIES_PER_SECOND = 100_000;
 const MEMORY_BYTES = 3000;
+export const repetitions = 5;
 const HERD = 10_000;
 const MISSED = 100;
 
@@ -64,8 +65,8 @@ async function herd(bench, comes) {
     await fill.stop();
     const published = (await fill.event('result')).sent;
     let storm;
-    const result = await load(server, { connections: 100, channel: 'bench:steady', wire: 'channels', warmup: 1, seconds: 8 }, async () => {
-      const publisher = startPublisher(server, { dataSize }, { rate: 500, channel: 'bench:steady' });
+    const result = await load(server, { connections: 100, channel: 'bench:steady', wire: 'channels', warmup: 1, seconds: 8, first: true }, async () => {
+      const publisher = startPublisher(server, { dataSize }, { rate: 500, channel: 'bench:steady', first: true });
       await sleep(2.5); // past the warm-up; they stay until the window is over, since their leaving is another storm
       if (comes) {
         storm = startClients(server, { connections: HERD, channel: 'bench:herd', wire: 'channels', source: 20, warmup: 0, seconds: 8,

@@ -2,6 +2,9 @@
 import { CHANNEL, load, startCrier, startPublisher, startRaw, withServer } from './servers.mjs';
 import { atMost, latency, median, pick, spread } from './statistics.mjs';
 
+// A single one lies anywhere within 15 % of the median, on both sides of the comparison.
+export const repetitions = 7;
+
 const DELIVERIES_PER_SECOND = 100_000;
 const cases = [1000, 10_000].flatMap((connections) => [1, 10].map((burst) => ({ connections, burst })));
 const label = (server, { connections, burst }) => `${server} ${connections} x${burst}`;

@@ -16,10 +16,11 @@ const cell = (row, field) => String(row[field] ?? (field === 'verdict' && row.no
 
 function headline({ name, repetitions }, bench) {
   const commit = execFileSync('git', ['-C', ROOT, 'describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
+  const [least, most] = [Math.min(...repetitions), Math.max(...repetitions)];
   const day = new Date().toISOString().slice(0, 10);
   const payload = `payload ${bench.payloadSize} bytes (crier: ${bench.dataSize} of data, ${bench.envelope} of envelope); `;
   return `${day}, ${commit}, ${cpus().length} x ${cpus()[0].model}, Linux ${release()}; ` +
-    `${repetitions} repetition${repetitions > 1 ? 's' : ''}${name === 'main' ? ` of ${bench.seconds} s` : ''}` +
+    `${least === most ? most : `${least} to ${most}`} repetition${most > 1 ? 's' : ''}${name === 'main' ? ` of ${bench.seconds} s` : ''}` +
     `${bench.quick ? ' (--quick: indicative only)' : ''}; ${name === 'main' ? payload : ''}` +
     `other processes used at most ${bench.disturbed.toFixed(2)} cores during a run`;
 }

@@ -27,7 +27,12 @@ function chosen() {
   const unknown = wanted.filter((name) => !measurements[name]);
   if (unknown.length)
     throw new Error(`no measurement is called ${unknown.join(', ')}; there are ${Object.keys(measurements).join(', ')}`);
-  return wanted.length ? wanted : Object.keys(measurements);
+  const names = wanted.length ? wanted : Object.keys(measurements);
+  const tableOf = (name) => measurements[name].table ?? 'main';
+  const left = Object.keys(measurements).filter((name) => !names.includes(name) && names.some((n) => tableOf(n) === tableOf(name)));
+  if (flags['update-docs'] && left.length)
+    throw new Error(`--update-docs writes whole tables: ${left.join(', ')} would be missing`);
+  return names;
 }
 
 // Repeats a run that others disturbed, as long as there is patience; then it counts as it is, and the table says so.
@@ -44,7 +49,8 @@ async function undisturbed(variant, bench, pids) {
   }
 }
 
-const repetitionsOf = (bench, measurement) => Math.min(bench.repetitions, measurement.repetitions ?? Infinity);
+const REPETITIONS = 3;
+const repetitionsOf = (bench, measurement) => (bench.quick ? 1 : measurement.repetitions ?? REPETITIONS);
 
 async function measure(name, bench) {
   const measurement = measurements[name];
@@ -76,7 +82,6 @@ async function main() {
   const bench = {
     workspace: makeWorkspace(),
     quick: Boolean(flags.quick),
-    repetitions: flags.quick ? 1 : 3,
     warmup: flags.quick ? 0.5 : 1,
     seconds: flags.quick ? 2 : 4,
     patience: { seconds: Number(flags.patience ?? (flags.quick ? 0 : 300)) },
@@ -91,7 +96,8 @@ async function main() {
     const tables = {};
     for (const name of names) {
       const { table = 'main', columns } = measurements[name];
-      tables[table] ??= { name: table, columns, rows: [], repetitions: repetitionsOf(bench, measurements[name]) };
+      tables[table] ??= { name: table, columns, rows: [], repetitions: [] };
+      tables[table].repetitions.push(repetitionsOf(bench, measurements[name]));
       tables[table].rows.push(...await measure(name, bench));
     }
     for (const table of Object.values(tables)) {

@@ -7,6 +7,11 @@
 # that everything works; its figures say little. --update-docs: writes the tables into docs/benchmarks.md.
 # --patience: how long it waits in all for others to leave the machine alone, and repeats what they disturbed (300).
 set -eu
+case " $* " in
+*" --help "* | *" -h "*)
+    sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//p}' "$0"
+    exit ;;
+esac
 cd "$(dirname "$0")/../.."
 cmake --preset release >/dev/null
 cmake --build --preset release >/dev/null

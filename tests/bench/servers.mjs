@@ -51,9 +51,9 @@ export async function startRaw(options) {
   return serving(new Program(SERVER_CORE, benchProgram('bench_raw'), options), '/');
 }
 
-export function startPublisher(server, bench, { rate, burst = 1, channel = CHANNEL }) {
+export function startPublisher(server, bench, { rate, burst = 1, channel = CHANNEL, first }) {
   return new Program(CLIENT_CORE, benchProgram('bench_publish'),
-    ['--port', server.port, '--channel', channel, '--rate', rate, '--burst', burst, '--data-size', bench.dataSize]);
+    ['--port', server.port, '--channel', channel, '--rate', rate, '--burst', burst, '--data-size', bench.dataSize], { first });
 }
 
 const commands = (list) => list.map((c) => JSON.stringify(c)).join('\n');
@@ -69,11 +69,11 @@ const wires = {
   sse: (server, channel) => ['--stream', '--path', `/connection/sse?cf_connect=${encodeURIComponent(commands(subscribeAll(channel, 0)))}`],
 };
 
-// `yielding` clients leave their core to those who measure.
-export function startClients(server, { connections, channel, warmup, seconds, wire = 'typed', source = 2, yielding = false, ...options }) {
+// `yielding` clients leave their core to those who measure, `first` ones take it.
+export function startClients(server, { connections, channel, warmup, seconds, wire = 'typed', source = 2, yielding = false, first, ...options }) {
   return new Program(CLIENT_CORE, benchProgram('bench_load'),
     ['--port', server.port, '--connections', connections, '--warmup', warmup, '--source', source,
-      '--seconds', seconds, '--server-pid', server.pid, ...wires[wire](server, channel, options)], { nice: yielding ? 19 : 0 });
+      '--seconds', seconds, '--server-pid', server.pid, ...wires[wire](server, channel, options)], { nice: yielding ? 19 : 0, first });
 }
 
 // Connects the clients, then runs `during` (which may return a program to be stopped at the end) while they measure.
