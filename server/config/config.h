@@ -69,6 +69,7 @@ struct config_limits {
     int64_t rate_burst;              /* messages at once */
     int64_t rate_strikes;            /* refused messages in a row before 1008 */
     int64_t handshakes_per_second;   /* all loops together; 0 no limit */
+    int64_t newcomer_percent;        /* of a loop's time, for connections in their first second; 50 */
     int64_t subscriptions;           /* a session */
     int64_t channels;                /* in memory; more are refused */
     int64_t channel_name_bytes;      /* 128 */

@@ -161,6 +161,8 @@ static const struct config_key limits_keys[] = {
     NUMBER(INT, rate_burst, "200", 1, 1000000, "messages of one session at once"),
     NUMBER(INT, rate_strikes, "100", 1, 1000000, "messages over the rate, one after the other, before 1008"),
     NUMBER(INT, handshakes_per_second, "1000", 0, 1000000, "new sessions per second, all loops; 0: no limit"),
+    NUMBER(INT, newcomer_percent, "50", 1, 100,
+           "of a loop's time that connections in their first second get while others are sent publications"),
     NUMBER(INT, subscriptions, "256", 1, 1000000, "channels one session may be subscribed to"),
     NUMBER(INT, channels, "100000", 1, 100000000, "channels in memory; new ones are refused then"),
     NUMBER(SIZE, channel_name_bytes, "128", 1, 1024, "length of a channel's name"),

@@ -15,9 +15,12 @@
 static void on_turn_end(uv_prepare_t *prepare)
 {
     struct loop *l = prepare->data;
-    if (l->dirty || l->gathering || l->passing)
+    bool sending = l->dirty || l->gathering || l->passing;
+    if (sending)
         loop_flush(l);
-    views_run(l->views);
+    sending |= views_run(l->views);
+    if (sending)
+        net_deliveries(l->net);
     metric_observe(H_LOOP_TURN_US, turn_clock_lap(&l->turn, &l->uv));
 }
 

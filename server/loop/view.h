@@ -32,8 +32,8 @@ struct views; /* of one loop */
 struct views *views_new(struct loop *l);
 void views_close(struct views *v); /* its handles; before the loop ends */
 void views_free(struct views *v);
-/* End of a turn: starts ticks that are due and works on their passes for a bounded time. */
-void views_run(struct views *v);
+/* End of a turn: starts ticks that are due and works on their passes for a bounded time. True when there was something to send. */
+bool views_run(struct views *v);
 
 /* A session's box in a view, made or changed. -EINVAL or -E2BIG for a bad box or filter, with a static reason. */
 struct view_wish {

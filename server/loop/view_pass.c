@@ -227,14 +227,19 @@ static bool run(struct view *v, uint64_t now_ms, uint64_t deadline_ns)
     return !v->passing || work_on(v, deadline_ns);
 }
 
-void views_run(struct views *of)
+bool views_run(struct views *of)
 {
     uint64_t now_ms = clock_mono_ms(), deadline_ns = clock_mono_ns() + PASS_BUDGET_NS;
-    bool done = true;
-    for (struct view *v = of->list; v; v = v->next)
+    bool done = true, sent = false;
+    for (struct view *v = of->list; v; v = v->next) {
+        uint64_t tick = v->tick;
+        sent |= v->passing;
         done &= run(v, now_ms, deadline_ns);
+        sent |= v->tick != tick;
+    }
     if (done)
         uv_idle_stop(&of->more);
     else
         uv_idle_start(&of->more, on_more);
+    return sent;
 }

@@ -93,7 +93,8 @@ struct net {
     int listen_fd;
     uv_poll_t listener;
     uv_timer_t sweep, turn, drain;
-    uv_idle_t entering; /* newcomers wait */
+    uv_idle_t entering;     /* newcomers wait */
+    uv_poll_t entry_pause;  /* until they go on, where their share is used up */
     unsigned open_handles;
     bool listening, accept_paused;
     uint16_t port;
@@ -103,6 +104,10 @@ struct net {
     struct conn *todo;
     struct entry *entries; /* oldest first */
     size_t held_bytes;     /* in them */
+    int entry_fd;          /* timer of the pause */
+    bool entry_pausing;
+    int64_t entry_credit_ns;
+    uint64_t entry_clock_ns, busy_until_ms;
 
     const struct ws_ops **endpoints;
     size_t endpoint_count;
@@ -156,12 +161,17 @@ void conn_input(struct conn *c, char *data, size_t len);
 
 /* entry.c */
 
+/* 0 or a negative errno. */
+int entries_init(struct net *n);
+void entries_close(struct net *n, uv_close_cb on_closed);
 bool entry_wanted(const struct conn *c);
-bool entries_waiting(const struct net *n);
 void entry_hold(struct conn *c, const char *data, size_t len);
 /* Now, whose turn it may be. */
 void entry_take(struct conn *c);
-void net_enter(uv_idle_t *idle);
+/* Around each thing that is done for newcomers: false when their share is used up, and then entries_pause(). */
+bool entries_begin(struct net *n);
+bool entries_go_on(struct net *n);
+void entries_pause(struct net *n);
 
 /* sweep.c */
 void net_sweep(uv_timer_t *timer);

@@ -141,6 +141,12 @@ static void refuse(struct net *n, int fd, const struct net_address *address, boo
     close(fd);
 }
 
+static void pause_listener(struct net *n)
+{
+    n->accept_paused = true;
+    uv_poll_stop(&n->listener);
+}
+
 /* Returns false when nothing more can be accepted now. */
 static bool accept_one(struct net *n)
 {
@@ -153,8 +159,7 @@ static bool accept_one(struct net *n)
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
             /* The connection stays in the backlog and would wake us again at once: the sweep tries later. */
             metric_add(M_LIMIT_CONNECTIONS, 1);
-            n->accept_paused = true;
-            uv_poll_stop(&n->listener);
+            pause_listener(n);
         }
         return errno == EINTR || errno == ECONNABORTED;
     }
@@ -172,9 +177,16 @@ static void on_acceptable(uv_poll_t *poll, int status, int events)
 {
     (void)events;
     struct net *n = poll->data;
-    if (entries_waiting(n))
+
+    if (status < 0)
         return;
-    for (int i = 0; status == 0 && i < ACCEPT_BATCH && accept_one(n); i++)
+    if (n->entries || !entries_begin(n)) {
+        pause_listener(n); /* until newcomers have had their turn */
+        if (!n->entries)
+            entries_pause(n);
+        return;
+    }
+    for (int i = 0; i < ACCEPT_BATCH && accept_one(n) && entries_go_on(n); i++)
         ;
 }
 

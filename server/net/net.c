@@ -111,9 +111,8 @@ static void start_timers(struct net *n)
     uv_timer_init(n->loop, &n->sweep);
     uv_timer_init(n->loop, &n->turn);
     uv_timer_init(n->loop, &n->drain);
-    uv_idle_init(n->loop, &n->entering);
-    n->sweep.data = n->turn.data = n->drain.data = n->entering.data = n;
-    n->open_handles = 4;
+    n->sweep.data = n->turn.data = n->drain.data = n;
+    n->open_handles = 3;
     uv_timer_start(&n->sweep, net_sweep, SWEEP_INTERVAL_MS, SWEEP_INTERVAL_MS);
 }
 
@@ -146,7 +145,10 @@ struct net *net_new(const struct net_options *o, char *error, size_t error_size)
     const struct config_server *server = &o->config->server;
     n->files = o->web_dir && *o->web_dir ? static_new(o->web_dir, server->web_sources, server->web_source_count) : NULL;
     start_timers(n);
-    if ((n->tls && open_context(n, error, error_size) < 0) || listener_open(n, error, error_size) < 0) {
+    int r = entries_init(n);
+    if (r < 0)
+        snprintf(error, error_size, "timer: %s", strerror(-r));
+    if (r < 0 || (n->tls && open_context(n, error, error_size) < 0) || listener_open(n, error, error_size) < 0) {
         net_free(n, NULL, NULL);
         return NULL;
     }
@@ -270,7 +272,7 @@ static void on_free_tick(uv_timer_t *timer)
     uv_close((uv_handle_t *)&n->sweep, on_handle_closed);
     uv_close((uv_handle_t *)&n->turn, on_handle_closed);
     uv_close((uv_handle_t *)&n->drain, on_handle_closed);
-    uv_close((uv_handle_t *)&n->entering, on_handle_closed);
+    entries_close(n, on_handle_closed);
 }
 
 static void close_sockets(struct net *n)

@@ -175,6 +175,8 @@ struct net_options {
 struct net *net_new(const struct net_options *o, char *error, size_t error_size);
 uint16_t net_port(const struct net *n);
 void net_start(struct net *n);
+/* Publications are being sent: for a while, new connections get limits.newcomer_percent of the time and no more. */
+void net_deliveries(struct net *n);
 /* The certificate chain and key of [server.tls] as they are in their files now. Counted, for several nets; any thread.
  * NULL with a reason in `error` when they cannot be read or do not belong together. */
 struct net_certificate;

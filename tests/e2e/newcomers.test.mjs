@@ -9,7 +9,7 @@ import { API_KEY, sleep, slowness, startCrier, until } from '../lib/crier.mjs';
 const COUNT = slowness > 1 ? 100 : 400;
 const limits = { connections_per_address: 0, handshakes_per_second: 0, rate_messages: 0 };
 const namespace = [{ name: 'bare', publish: true, history: 2000 }];
-const start = (t) => startCrier({ t, config: { server: { loops: 1 }, limits, namespace } });
+const start = (t, more = {}) => startCrier({ t, config: { server: { loops: 1 }, limits: { ...limits, ...more }, namespace } });
 const range = (count) => Array.from({ length: count }, (_, i) => i);
 const history = async (server) => (await server.api('history', { channel: 'bare:t', limit: -1 })).publications.map((p) => p.data);
 
@@ -57,8 +57,8 @@ test('a message larger than what is held for a newcomer arrives whole', async (t
   assert.ok(all.every((d) => d.data === data));
 });
 
-test('a herd of sessions comes in while one that is there gets every message in order', async (t) => {
-  const server = await start(t);
+for (const percent of [1, 50, 100]) test(`a herd of sessions comes in with ${percent} % of the time while one that is there gets every message in order`, async (t) => {
+  const server = await start(t, { newcomer_percent: percent });
   const steady = await server.typed();
   await steady.subscribe('bare:t');
   await sleep(1100); // no newcomer itself any more

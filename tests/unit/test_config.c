@@ -750,7 +750,7 @@ static void test_faults_of_overrides(void **state)
         "-s limits.fragments=0 limits.fragments: out of range, allowed: a whole number, 1 to 1000000\n"
         "-s limits.fragment=1 limits.fragment: unknown key (did you mean fragments?), allowed: connections, "
         "connections_per_address, message_bytes, fragments, message_ms, header_bytes, body_bytes, handshake_ms, "
-        "keepalive_ms, rate_messages, rate_burst, rate_strikes, handshakes_per_second, subscriptions, channels, "
+        "keepalive_ms, rate_messages, rate_burst, rate_strikes, handshakes_per_second, newcomer_percent, subscriptions, channels, "
         "channel_name_bytes, outbox_bytes, frame_log_bytes, history_bytes, recover, recover_bytes, pending_publishes, "
         "publish_timeout_ms, ping_ms, pong_ms, idle_ms, connect_ms, refresh_ms, poll_wait_ms, json_depth\n");
 }
