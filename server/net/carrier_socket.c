@@ -86,12 +86,12 @@ static void on_event(uv_poll_t *poll, int status, int events)
 {
     struct carrier *s = poll->data;
 
-    if (status < 0)
-        close_socket(s->conn);
-    if (s->conn && events & UV_WRITABLE)
+    if (status == 0 && events & UV_WRITABLE)
         on_sendable(s);
-    if (s->conn && events & UV_READABLE && !s->rx_off)
-        on_readable(s);
+    if (s->conn && (status < 0 || events & UV_READABLE) && !s->rx_off)
+        on_readable(s); /* of a broken connection what came before */
+    if (s->conn && status < 0)
+        close_socket(s->conn);
 }
 
 static bool open_socket(struct conn *c)

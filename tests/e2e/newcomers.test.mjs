@@ -19,8 +19,10 @@ test('a request whose sender has gone before its turn came is done all the same'
     const body = JSON.stringify({ channel: 'bare:t', data: n });
     const socket = connect(server.port, '127.0.0.1');
     await once(socket, 'connect');
-    socket.end(`POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: ${API_KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
     socket.resume().on('error', () => {});
+    socket.write(`POST /api/publish HTTP/1.1\r\nHost: x\r\nX-API-Key: ${API_KEY}\r\nContent-Length: ${body.length}\r\n\r\n${body}`);
+    if (n % 2) socket.resetAndDestroy();
+    else socket.end();
   }));
   await until(async () => (await history(server)).length >= COUNT, 'all publications');
   await sleep(100);
