@@ -19,7 +19,7 @@ static void on_turn_end(uv_prepare_t *prepare)
     if (sending)
         loop_flush(l);
     sending |= views_run(l->views);
-    if (sending)
+    if (sending && l->net)
         net_deliveries(l->net);
     metric_observe(H_LOOP_TURN_US, turn_clock_lap(&l->turn, &l->uv));
 }
@@ -134,6 +134,7 @@ static void on_net_freed(void *arg)
 {
     struct loop *l = arg;
     struct hub_call *call = xcalloc(1, sizeof *call);
+    l->net = NULL;
     call->origin = &l->inbox;
     call->run = run_drained;
     hub_call_post(l->engine->hub, call);

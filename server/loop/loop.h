@@ -27,7 +27,7 @@ struct loop {
     pthread_t thread;
     struct inbox inbox;
     struct hub_loop port; /* what the hub knows of this loop */
-    struct net *net;
+    struct net *net; /* NULL when it has ended, before the loop does */
     uv_prepare_t prepare; /* end of a turn: flush passes */
     uv_idle_t more;       /* passes are not finished: go on in the next turn */
     uv_timer_t gather;    /* next channel whose gathering ends */
