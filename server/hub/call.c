@@ -32,22 +32,34 @@ void hub_call_finish(struct hub_call *call)
     inbox_post(call->origin, &call->message);
 }
 
+static void list_append(struct hub_call_list *list, struct hub_call *call)
+{
+    call->next = NULL;
+    if (list->last)
+        list->last->next = call;
+    else
+        list->first = call;
+    list->last = call;
+}
+
+/* Empties the list; the calls hang together by `next`. */
+static struct hub_call *list_take(struct hub_call_list *list)
+{
+    struct hub_call *first = list->first;
+    *list = (struct hub_call_list){0};
+    return first;
+}
+
 void hub_call_finish_behind(struct hub *hub, struct hub_call *call)
 {
-    call->next_waiting = NULL;
-    if (hub->behind_last)
-        hub->behind_last->next_waiting = call;
-    else
-        hub->behind_first = call;
-    hub->behind_last = call;
+    list_append(&hub->behind, call);
 }
 
 void hub_finish_behind(struct hub *hub)
 {
-    struct hub_call *list = hub->behind_first, *call;
-    hub->behind_first = hub->behind_last = NULL;
-    while ((call = list)) {
-        list = call->next_waiting;
+    struct hub_call *next;
+    for (struct hub_call *call = list_take(&hub->behind); call; call = next) {
+        next = call->next;
         hub_call_finish(call);
     }
 }
@@ -59,22 +71,15 @@ bool hub_call_wait(struct hub *hub, struct hub_call *call)
         return false;
     if (!call->wait_until_ms)
         call->wait_until_ms = now + HUB_WAIT_MS;
-    call->next_waiting = hub->waiting;
-    hub->waiting = call;
+    list_append(&hub->waiting, call);
     return true;
 }
 
 void hub_retry_waiting(struct hub *hub)
 {
-    /* They were pushed at the front: turn the list round, so that calls run in the order in which they came. */
-    struct hub_call *list = NULL, *call;
-    while ((call = hub->waiting)) {
-        hub->waiting = call->next_waiting;
-        call->next_waiting = list;
-        list = call;
-    }
-    while ((call = list)) {
-        list = call->next_waiting;
+    struct hub_call *next;
+    for (struct hub_call *call = list_take(&hub->waiting); call; call = next) {
+        next = call->next;
         call->run(hub, call);
     }
 }

@@ -26,11 +26,16 @@ struct log_read;
 
 struct hub_call {
     struct inbox_message message; /* first */
-    struct hub_call *next_waiting; /* for a source, or for the end of the turn */
+    struct hub_call *next; /* of those that wait for a source, or for the end of the turn */
     uint64_t wait_until_ms; /* 0: has not waited */
     struct inbox *origin;
     void (*run)(struct hub *hub, struct hub_call *call);   /* on the hub; calls hub_call_finish() now or later */
     void (*done)(struct hub_call *call, void *origin_owner); /* on the origin's thread; frees the call */
+};
+
+/* Oldest first. */
+struct hub_call_list {
+    struct hub_call *first, *last;
 };
 
 void hub_call_post(struct hub *hub, struct hub_call *call);
@@ -89,8 +94,8 @@ struct hub {
     bool paused;       /* the loops are too far behind: bridges wait */
     bool draining; /* publishes are refused */
     bool closing;  /* bridges are told nothing any more */
-    struct hub_call *waiting; /* calls that wait for a source to catch up */
-    struct hub_call *behind_first, *behind_last; /* answers that wait for the end of the turn */
+    struct hub_call_list waiting; /* calls that wait for a source to catch up */
+    struct hub_call_list behind;  /* answers that wait for the end of the turn */
     struct resume *resumes;   /* wait for their turn to read */
     size_t reading;
     struct log_read *log_reads; /* the same for histories */

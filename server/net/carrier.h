@@ -17,8 +17,8 @@ struct carrier_ops {
     bool (*open)(struct conn *c);
     /* Sends, and keeps what the kernel does not take: `ret_kept` is true while something is kept. 0, or -EPIPE. */
     int (*write)(struct conn *c, const void *data, size_t len, bool *ret_kept);
-    /* Whether input is wanted. */
-    void (*set_rx)(struct conn *c, bool on);
+    /* conn.rx_off has changed. */
+    void (*update_rx)(struct conn *c);
     /* Calls conn_closed() before it returns. */
     void (*close)(struct conn *c);
 };

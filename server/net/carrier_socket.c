@@ -11,7 +11,6 @@ struct carrier {
     struct conn *conn;
     struct buf kept; /* what the kernel did not take */
     size_t sent;     /* of it */
-    bool rx_off;
 };
 
 static void on_freed(uv_handle_t *handle)
@@ -58,7 +57,7 @@ static void on_event(uv_poll_t *poll, int status, int events);
 
 static void watch(struct carrier *s)
 {
-    int events = (s->rx_off ? 0 : UV_READABLE) | (s->kept.len ? UV_WRITABLE : 0);
+    int events = (s->conn->rx_off ? 0 : UV_READABLE) | (s->kept.len ? UV_WRITABLE : 0);
     if (events)
         uv_poll_start(&s->poll, events, on_event);
     else
@@ -88,7 +87,7 @@ static void on_event(uv_poll_t *poll, int status, int events)
 
     if (status == 0 && events & UV_WRITABLE)
         on_sendable(s);
-    if (s->conn && (status < 0 || events & UV_READABLE) && !s->rx_off)
+    if (s->conn && (status < 0 || events & UV_READABLE) && !s->conn->rx_off)
         on_readable(s); /* of a broken connection what came before */
     if (s->conn && status < 0)
         close_socket(s->conn);
@@ -135,16 +134,14 @@ static int write_socket(struct conn *c, const void *data, size_t len, bool *ret_
     return 0;
 }
 
-static void set_rx(struct conn *c, bool on)
+static void update_rx(struct conn *c)
 {
-    struct carrier *s = c->carrier;
-    s->rx_off = !on;
-    watch(s);
+    watch(c->carrier);
 }
 
 const struct carrier_ops carrier_socket = {
     .open = open_socket,
     .write = write_socket,
-    .set_rx = set_rx,
+    .update_rx = update_rx,
     .close = close_socket,
 };

@@ -34,9 +34,9 @@ static int write_tls(struct conn *c, const void *data, size_t len, bool *ret_kep
 }
 
 /* libwebsockets stops reading while it keeps something, but leaves POLLIN on, which spins: hence this also then. */
-static void set_rx(struct conn *c, bool on)
+static void update_rx(struct conn *c)
 {
-    lws_rx_flow_control(wsi_of(c), on);
+    lws_rx_flow_control(wsi_of(c), !c->rx_off);
 }
 
 static void close_tls(struct conn *c)
@@ -73,6 +73,6 @@ int net_on_lws(struct lws *wsi, enum lws_callback_reasons reason, void *user, vo
 const struct carrier_ops carrier_tls = {
     .open = open_tls,
     .write = write_tls,
-    .set_rx = set_rx,
+    .update_rx = update_rx,
     .close = close_tls,
 };

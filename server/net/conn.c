@@ -135,7 +135,7 @@ void conn_set_rx(struct conn *c)
     if (off == c->rx_off || !c->carrier)
         return;
     c->rx_off = off;
-    c->net->carrier->set_rx(c, !off);
+    c->net->carrier->update_rx(c);
 }
 
 static void block(struct conn *c)
