@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <jansson.h>
@@ -28,9 +29,10 @@ struct run {
     struct modules modules;
     size_t loops_drained;
     uv_loop_t uv;
-    uv_signal_t term, interrupt, hang_up;
+    int signal_fd;
+    uv_poll_t signal_poll;
     uv_timer_t required;
-    int signals;
+    int stop_signals;
     int exit_code;
     bool stopping;
 };
@@ -129,7 +131,7 @@ static void on_loop_drained(struct engine *e)
 {
     struct run *run = e->hub->loop->data;
     if (++run->loops_drained == e->loop_count)
-        hub_close(e->hub, run->signals > 1 ? 0 : CLOSE_MS, on_hub_closed);
+        hub_close(e->hub, run->stop_signals > 1 ? 0 : CLOSE_MS, on_hub_closed);
 }
 
 static void begin_stop(struct run *run)
@@ -147,16 +149,14 @@ static void begin_stop(struct run *run)
 
 static void cut(struct run *run)
 {
-    log_warn("second signal: cutting connections", LOG_INT("signals", run->signals));
+    log_warn("second signal: cutting connections", LOG_INT("signals", run->stop_signals));
     for (size_t i = 0; i < run->engine.loop_count; i++)
         loop_drain(&run->engine.loops[i], 0);
 }
 
-static void on_signal(uv_signal_t *handle, int number)
+static void on_stop_signal(struct run *run)
 {
-    struct run *run = handle->data;
-    (void)number;
-    switch (++run->signals) {
+    switch (++run->stop_signals) {
     case 1:
         begin_stop(run);
         break;
@@ -169,13 +169,11 @@ static void on_signal(uv_signal_t *handle, int number)
 }
 
 /* The certificate is read anew and nothing else. A closed terminal sends this signal, too, and must not end the server. */
-static void on_hang_up(uv_signal_t *handle, int number)
+static void on_hang_up(struct run *run)
 {
-    struct run *run = handle->data;
     const struct engine *e = &run->engine;
     const char *cert = e->config->server.tls_cert;
     char error[512];
-    (void)number;
     if (!*cert) {
         log_info("SIGHUP: without TLS there is nothing to reload");
         return;
@@ -189,6 +187,37 @@ static void on_hang_up(uv_signal_t *handle, int number)
         loop_use_certificate(&run->engine.loops[i], c);
     net_certificate_unref(c);
     log_info("SIGHUP: TLS certificate reloaded, new handshakes use it", LOG_STR("cert", cert));
+}
+
+static void on_signals(uv_poll_t *poll, int status, int events)
+{
+    struct run *run = poll->data;
+    struct signalfd_siginfo info;
+    (void)status, (void)events;
+    while (read(run->signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            on_hang_up(run);
+        else
+            on_stop_signal(run);
+    }
+}
+
+/* Blocked for good in all threads and read from a descriptor: one that comes when all is over and the process is
+ * about to end finds neither a handler that has gone nor the default action, which would spoil the exit status. */
+static int watch_signals(struct run *run)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+    run->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
+    if (run->signal_fd < 0)
+        return -errno;
+    uv_poll_init(&run->uv, &run->signal_poll, run->signal_fd);
+    run->signal_poll.data = run;
+    return uv_poll_start(&run->signal_poll, UV_READABLE, on_signals);
 }
 
 static void on_required_late(uv_timer_t *timer)
@@ -205,19 +234,8 @@ static void on_required_late(uv_timer_t *timer)
         begin_stop(run);
 }
 
-static void init_handles(struct run *run)
+static void watch_required(struct run *run)
 {
-    static const struct {
-        int number;
-        uv_signal_cb fn;
-    } signals[] = {{SIGTERM, on_signal}, {SIGINT, on_signal}, {SIGHUP, on_hang_up}};
-    uv_signal_t *const handles[] = {&run->term, &run->interrupt, &run->hang_up};
-
-    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
-        uv_signal_init(&run->uv, handles[i]);
-        handles[i]->data = run;
-        uv_signal_start(handles[i], signals[i].fn, signals[i].number);
-    }
     uv_timer_init(&run->uv, &run->required);
     run->required.data = run;
     uv_timer_start(&run->required, on_required_late, REQUIRED_MS, 0);
@@ -254,6 +272,7 @@ static void release(struct run *run)
     free(e->loops);
     free(e->routes);
     uv_loop_close(&run->uv);
+    close(run->signal_fd);
     free(run);
 }
 
@@ -268,7 +287,12 @@ int app_run(const struct config *config, const char *ready_file)
     run->engine = (struct engine){.config = config, .hub = &run->hub, .modules = &run->modules};
     uv_loop_init(&run->uv);
     run->uv.data = run;
-    init_handles(run);
+    watch_required(run);
+    int rc = watch_signals(run);
+    if (rc < 0) {
+        fprintf(stderr, "cannot watch for signals: %s\n", strerror(-rc));
+        return CLI_UNAVAILABLE;
+    }
     if (start(run, error, sizeof error) < 0) {
         fprintf(stderr, "%s\n", error);
         return CLI_CONFIG; /* the process ends: what was started so far goes with it */

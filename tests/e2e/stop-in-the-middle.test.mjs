@@ -1,7 +1,7 @@
 // SIGTERM, once and twice, while everything is under way: publishes, polls, resumes, presence, dead letters.
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { sleep, startCrier } from '../lib/crier.mjs';
+import { sleep, startCrier, until } from '../lib/crier.mjs';
 
 const config = {
   server: { drain_ms: '150ms' },
@@ -38,18 +38,22 @@ async function keepBusy(server) {
   };
 }
 
-for (const [what, again] of [['once', []], ['twice at once', [0]], ['twice', [40]], ['twice, late', [160]]]) {
+const allOver = (server) => until(() => / stopped exit=/.test(server.stderr), 'the last line of the log', 20000);
+
+for (const [what, again] of [['once'], ['twice at once', () => {}], ['twice', () => sleep(40)], ['twice, late', () => sleep(160)],
+  ['again when all is over', allOver]]) {
   test(`SIGTERM ${what} in the middle of everything ends cleanly`, async (t) => {
     const server = await startCrier({ t, config });
     const rest = await keepBusy(server);
-    await sleep(150 + Math.random() * 200);
-    const stopped = server.stop(20000);
-    for (const ms of again) {
-      await sleep(ms);
-      if (server.child.exitCode === null) server.child.kill('SIGTERM');
+    try {
+      await sleep(150 + Math.random() * 200);
+      const stopped = server.stop(20000);
+      await again?.(server);
+      if (again) server.child.kill('SIGTERM');
+      await stopped;
+    } finally {
+      await rest();
     }
-    await stopped;
-    await rest();
     assert.equal(server.child.exitCode, 0);
   });
 }
