@@ -273,12 +273,12 @@ static void release(struct run *run)
     free(e->routes);
     uv_loop_close(&run->uv);
     close(run->signal_fd);
-    free(run);
 }
 
 int app_run(const struct config *config, const char *ready_file)
 {
-    struct run *run = xcalloc(1, sizeof *run);
+    static struct run storage; /* not lost when a failed start returns with all that was started */
+    struct run *run = &storage;
     char error[600] = "";
 
     signal(SIGPIPE, SIG_IGN);
