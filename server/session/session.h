@@ -9,6 +9,7 @@
 
 #include "crier/crier.h"
 #include "loop/loop.h"
+#include "session/outbox.h"
 
 #define SESSION_ID_SIZE 20
 
@@ -97,15 +98,6 @@ static inline enum frame_form session_frames(const struct session *s)
     return frame_form_deflated(s->form, s->deflated);
 }
 
-/* Sends one frame now or, when the socket takes no more, keeps it within limits.outbox_bytes; beyond that the session is
- * closed with 3008. Compressed where the client takes that and it pays. */
-void session_send(struct session *s, struct bytes frame);
-/* The same for a block, which is shared, not copied; takes the reference. It does not count against the bound: there is
- * at most one a subscription, whose end drops what is unsent of it. */
-void session_send_block(struct session *s, struct frame_block *block, const struct subscription *owner);
-void session_drop_blocks(struct session *s, const struct subscription *owner);
-/* Sends everything that the session is behind. */
-void session_flush(struct session *s);
 void session_close(struct session *s, int code, const char *reason);
 static inline bool session_can_write(const struct session *s)
 {
@@ -130,8 +122,6 @@ static inline bool session_can_send(const struct session *s)
         if (left_ > 1 && (next)[1]->session && (next)[1]->session->conn)                                               \
             ws_prefetch((next)[1]->session->conn);                                                                     \
     } while (0)
-/* Writes whole frames; keeps the metrics. */
-void session_write(struct session *s, struct bytes frames);
 
 /* Checks rights, limits and duplicates; answers through the wire. */
 void session_subscribe(struct session *s, const struct subscribe_request *request);
