@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import test from 'node:test';
-import { sleep, slowness, until } from '../lib/crier.mjs';
+import { sleep, until } from '../lib/crier.mjs';
 import { missing as noTool, recordingLine, runTool, startTool, sums, writeRecording } from '../lib/hfp.mjs';
 import { missing as noBroker, startMosquitto, sub } from '../lib/mosquitto.mjs';
 
@@ -71,7 +71,7 @@ for (const qos of ['0', '1'])
     const { code, output } = await runTool(t, 'replay', file, '--speed', '0', '--qos', qos, '--to', broker.url);
     assert.equal(code, 0, output);
     assert.deepEqual(sums(output), { messages: 5000, positions: 5000, taken: 5000, lost: 0, refused: 0 });
-    await until(() => reader.lines.length >= 5000, 'all lines');
+    await until(() => reader.lines.length >= 5000, 'all lines', 20000);
     await sleep(100);
     assert.deepEqual(messages(), Array.from({ length: 5000 }, (_, n) => [recordingLine(n).topic, recordingLine(n).payload]));
   });
@@ -91,12 +91,11 @@ test('topics that MQTT does not have are refused, and what follows is sent', { s
 test('a replay keeps the pace of the recording', { skip }, async (t) => {
   const { broker, reader } = await brokerAndReader(t);
   const file = writeRecording(t, 21);
-  const tool = startTool(t, 'replay', file, '--speed', '10', '--to', broker.url);
-  await until(() => reader.lines.length > 0, 'the first line');
   const start = Date.now();
-  await until(() => reader.lines.length === 21, 'all lines');
+  const tool = startTool(t, 'replay', file, '--speed', '10', '--to', broker.url);
+  await until(() => reader.lines.length === 21, 'all lines', 20000);
   const seconds = (Date.now() - start) / 1000;
-  assert.ok(seconds > 1.8 && seconds < 2.5 * slowness, `20 s at ten times the speed took ${seconds} s`);
+  assert.ok(seconds >= 2 && seconds < 15, `20 s at ten times the speed took ${seconds} s`);
   assert.equal((await tool.ended).code, 0);
 });
 

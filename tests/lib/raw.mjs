@@ -37,7 +37,7 @@ export class RawSocket {
   }
 
   /** Waits until `take(received)` gives something else than undefined. */
-  async wait(take, what, ms = 10000) {
+  async wait(take, what, ms = 20000) {
     const end = Date.now() + ms;
     for (;;) {
       const value = take(this.received);
@@ -93,7 +93,7 @@ export class RawSocket {
   }
 
   /** Resolves when the server has closed the connection. */
-  async closed(ms = 10000) {
+  async closed(ms = 20000) {
     const end = Date.now() + ms;
     while (!this.ended) {
       if (Date.now() > end) throw new Error(`the connection is still open after ${ms} ms`);
@@ -178,7 +178,7 @@ export class RawWebSocket extends RawSocket {
   }
 
   /** The close frame and then the end of the connection: {code, reason}; code 1005 when it had no body. */
-  async expectClose(code, ms = 10000) {
+  async expectClose(code, ms = 20000) {
     const { payload } = await this.readOpcode(OPCODE.close, ms);
     const got = payload.length >= 2 ? payload.readUInt16BE(0) : 1005;
     if (code !== undefined && got !== code) throw new Error(`expected close ${code}, got ${got} ${payload.subarray(2)}`);

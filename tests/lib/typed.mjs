@@ -77,7 +77,7 @@ export class TypedClient {
   }
 
   /** Takes the first message that fits out of the queue, waiting for it; messages before it stay. */
-  async next(fits = () => true, what = 'a message', ms = 10000) {
+  async next(fits = () => true, what = 'a message', ms = 20000) {
     const end = Date.now() + ms;
     for (;;) {
       const at = this.messages.findIndex(fits);
