@@ -18,7 +18,7 @@ export class EventSource {
     if (!reply.ok) throw new Error(`status ${reply.status}`);
     this.onopen?.();
     let rest = '';
-    for await (const piece of reply.body.pipeThrough(new TextDecoderStream())) {
+    for await (const piece of reply.body.pipeThrough(new TextDecoderStream(), { signal: this.#abort.signal })) {
       const events = (rest + piece).split('\n\n');
       rest = events.pop();
       for (const event of events) {
@@ -41,7 +41,15 @@ export const TRANSPORTS = [
 ];
 
 /** The library does not look at the outcome of what it posts, and Node ends a process for that when the server is away. */
-const calmFetch = (url, options) => (String(url).endsWith('/emulation') ? fetch(url, options).catch(() => {}) : fetch(url, options));
+const post = (url, options) => fetch(url, options).catch(() => {});
+
+/** Ends with its signal: Node 18's fetch forgets the signal once its request has been collected as garbage. */
+async function fetchStream(url, options) {
+  const { body, status, headers } = await fetch(url, options);
+  return new Response(body?.pipeThrough(new TransformStream(), { signal: options.signal }), { status, headers });
+}
+
+const calmFetch = (url, options) => (String(url).endsWith('/emulation') ? post : fetchStream)(url, options);
 
 /** A connected client of the library; ended with the test. */
 export async function streamClient(t, server, { transport, protobuf = false, connect = true, ...options }) {
