@@ -1,12 +1,12 @@
 // A steady stream of 1,000 publications a second to 100 and to 1,000 clients, without and with gathering: by the default of
-// 5 ms, and by 10 ms, which is what it takes to have ten publications in a send at this rate.
+// 5 ms, and by 10 and 20 ms, which put ten and twenty publications into a send at this rate.
 import { CHANNEL, load, startCrier, startPublisher, startRaw, withServer } from './servers.mjs';
 import { atMost, latency, median, pick, spread } from './statistics.mjs';
 
 const RATE = 1000;
 const TARGET = 0.15;
 const sizes = [100, 1000];
-const gathers = [0, 5, 10];
+const gathers = [0, 5, 10, 20];
 
 function raw(bench, connections) {
   return withServer(startRaw(['--rate', RATE, '--size', bench.payloadSize]), (server) =>
