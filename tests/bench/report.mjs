@@ -11,11 +11,12 @@ const COLUMNS = [
 ];
 const begin = (name) => `<!-- table ${name}: written by tests/bench/run.sh --update-docs -->`;
 const END = '<!-- end of table -->';
+/* As it is at the start: --update-docs changes a file. */
+const commit = execFileSync('git', ['-C', ROOT, 'describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
 
 const cell = (row, field) => String(row[field] ?? (field === 'verdict' && row.note ? row.note : '-'));
 
 function headline({ name, repetitions }, bench) {
-  const commit = execFileSync('git', ['-C', ROOT, 'describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
   const [least, most] = [Math.min(...repetitions), Math.max(...repetitions)];
   const day = new Date().toISOString().slice(0, 10);
   const payload = `payload ${bench.payloadSize} bytes (crier: ${bench.dataSize} of data, ${bench.envelope} of envelope); `;
