@@ -49,10 +49,8 @@ static void send_ping(struct session *s, uint64_t now_ms)
     channels_ping(&out.bytes, c->style.encoding);
     channels_out_send(s, &out);
     c->ping_at_ms = now_ms + (uint64_t)limits->ping_ms;
-    if (!c->style.uni) {
-        c->pong_expected = true;
+    if (!c->style.uni && c->pongs_expected++ == 0) /* the deadline is that of the first unanswered one */
         c->pong_by_ms = now_ms + (uint64_t)limits->pong_ms;
-    }
 }
 
 void channels_wake(struct session *s, uint64_t now_ms)
@@ -75,12 +73,13 @@ void channels_wake(struct session *s, uint64_t now_ms)
 void channels_handle_pong(struct session *s)
 {
     struct channels_client *c = channels_client(s);
-    if (!c->pong_expected) {
+    if (c->pongs_expected == 0) {
         session_close(s, CHANNELS_CLOSE_BAD_REQUEST, "bad request");
         return;
     }
-    c->pong_expected = false;
-    c->pong_by_ms = 0;
+    const struct config_limits *limits = &s->loop->engine->config->limits;
+    c->pongs_expected--;
+    c->pong_by_ms = c->pongs_expected ? clock_mono_ms() + (uint64_t)limits->pong_ms : 0;
 }
 
 /* ---- tokens ---- */

@@ -72,7 +72,7 @@ struct channels_client {
     struct channels_style style;
     enum { CHANNELS_NEW, CHANNELS_CONNECTING, CHANNELS_CONNECTED, CHANNELS_ENDED } state;
     uint32_t connect_id;
-    bool pong_expected;
+    uint32_t pongs_expected;
     uint64_t connect_by_ms, ping_at_ms, pong_by_ms; /* monotonic; 0 none */
     int64_t expire_at_s;                            /* wall clock; 0 never */
     bool undoing;                                   /* an unsubscribe waits for its subscribe to be answered */

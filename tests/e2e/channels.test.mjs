@@ -189,12 +189,18 @@ test('join and leave, to those who ask', async (t) => {
   assert.equal(deaf.seen.filter((e) => e.name === 'join' || e.name === 'leave').length, 0);
 });
 
-test('pings are answered, silence ends the connection', async (t) => {
-  const server = await start(t, { limits: { ping_ms: 300, pong_ms: 300 } });
+test('pings are answered, silence ends the connection, also when pongs have longer than it is to the next ping', async (t) => {
+  const server = await start(t, { limits: { ping_ms: 300, pong_ms: 5000 } });
   const good = await channelsClient(t, server);
   const raw = await RawChannels.open(t, server, { pongs: false });
+  const tardy = await RawChannels.open(t, server, { pongs: false });
+  const pings = (client) => client.replies.filter((r) => Object.keys(r).length === 0).length;
+  await until(() => pings(tardy) >= 2, 'two pings');
+  for (let answered = pings(tardy); answered; answered--) tardy.send('{}');
   const end = await raw.closed;
   assert.equal(end.code, 3012);
+  assert.ok(pings(raw) >= 2, `${pings(raw)} pings before the end`);
+  assert.equal(tardy.close, undefined);
   assert.equal(good.state, 'connected');
   const late = await RawChannels.open(t, server);
   late.send('{}');
