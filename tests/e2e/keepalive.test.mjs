@@ -8,7 +8,7 @@ import { TYPE } from '../lib/typed.mjs';
 const limits = { ping_ms: 300, pong_ms: 300 };
 
 test('a silent session is pinged and stays when it answers', async (t) => {
-  const server = await startCrier({ t, config: { limits } });
+  const server = await startCrier({ t, config: { limits: { ...limits, pong_ms: 3000 } } });
   const client = await server.typed();
   let pings = 0;
   client.ws.on('ping', () => pings++);
@@ -28,7 +28,7 @@ test('a session that does not answer pings is closed and its subscriptions are f
 });
 
 test('any byte of the peer counts as a sign of life', async (t) => {
-  const server = await startCrier({ t, config: { limits: { ping_ms: 500, pong_ms: 500 } } });
+  const server = await startCrier({ t, config: { limits: { ping_ms: 1500, pong_ms: 1500 } } });
   const ws = await server.rawWebSocket();
   for (let i = 0; i < 20; i++) {
     ws.sendFrame({ opcode: OPCODE.pong });

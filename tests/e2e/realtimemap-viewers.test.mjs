@@ -55,7 +55,7 @@ async function compareAtRest(server, clients) {
   for (const client of clients) {
     const expected = all.filter((v) => sees(client, v)).map((v) => `${v.id} ${v.lat} ${v.lon} ${v.timeMs}`).sort();
     const told = () => [...client.vehicles.values()].map((v) => `${v.id} ${v.lat} ${v.lon} ${v.timeMs}`).sort();
-    await until(() => JSON.stringify(told()) === JSON.stringify(expected), 'what is in the box', 3000).catch(() => {});
+    await until(() => JSON.stringify(told()) === JSON.stringify(expected), 'what is in the box').catch(() => {});
     assert.deepEqual(told(), expected);
   }
   return all.length;

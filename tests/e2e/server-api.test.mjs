@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import test from 'node:test';
 import { channelsClient, gotPublications, publications, subscribed } from '../lib/channels.mjs';
-import { API_KEY, buildDir, sleep, startCrier, until } from '../lib/crier.mjs';
+import { API_KEY, buildDir, sleep, slowness, startCrier, until } from '../lib/crier.mjs';
 import { tokenOf } from '../lib/tokens.mjs';
 
 const key = { 'X-API-Key': API_KEY };
@@ -44,7 +44,7 @@ for (const [kind, more] of Object.entries({
       const [newest] = (await client.history('news', { limit: 1, reverse: true })).publications;
       assert.equal(newest.data, n);
       sub.subscribe();
-      await sub.ready(5000);
+      await sub.ready(5000 * slowness);
       assert.deepEqual([sub.seen.findLast((e) => e.name === 'subscribed').recovered, publications(sub).at(-1)?.offset], [true, n]);
     }
   });
