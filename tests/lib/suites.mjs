@@ -69,6 +69,9 @@ function ctest(suite, { filter }) {
 const titlesOf = (path) => [...readFileSync(path, 'utf8').matchAll(/^\s*(?:await )?(?:test|it|t\.test)\(\s*(['"`])(.+?)\1/gm)]
   .map((match) => match[2].replace(/\\(.)/g, '$1'));
 
+/** What a template literal puts in may be anything. */
+const patternOf = (title) => title.split(/\$\{[^}]*\}/).map((part) => part.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')).join('.*');
+
 /** One process a file; CRIER_FULL=1 in its environment asks for the long form. A filter that fits only some titles of a file selects those. */
 function nodeFiles(suite, { filter, full }) {
   const jobs = [];
@@ -83,7 +86,7 @@ function nodeFiles(suite, { filter, full }) {
     const job = newJob(suite, name, process.execPath, [], readNodeTest, { titles: chosen });
     if (full) job.env = { ...job.env, CRIER_FULL: '1' };
     job.args = [...nodeFlags, `--test-reporter=${reporter}`, `--test-reporter-destination=${job.output}`,
-      ...(whole ? [] : chosen.map((title) => `--test-name-pattern=^${title.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&')}$`)), path];
+      ...(whole ? [] : chosen.map((title) => `--test-name-pattern=^${patternOf(title)}$`)), path];
     jobs.push(job);
   }
   return jobs;
