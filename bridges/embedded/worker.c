@@ -1,7 +1,6 @@
 #include "embedded/driver.h"
 
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -205,11 +204,7 @@ int emb_worker_start(struct worker *w)
     if (w->wake_fd < 0)
         return -errno;
     w->state = BRIDGE_CONNECTING;
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
     int r = -pthread_create(&w->thread, NULL, worker_main, w);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (r < 0)
         close(w->wake_fd);
     return r;

@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <signal.h>
 
 #include "kafka.h"
 
@@ -30,17 +29,6 @@ static void *lane_run(void *arg)
     return NULL;
 }
 
-/* Signals belong to the main thread. */
-static int create_without_signals(pthread_t *thread, struct lane *lane)
-{
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &before);
-    int r = pthread_create(thread, NULL, lane_run, lane);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
-}
-
 int lane_start(struct lane *lane, struct bridge_mailbox *mailbox)
 {
     pthread_mutex_init(&lane->mutex, NULL);
@@ -49,7 +37,7 @@ int lane_start(struct lane *lane, struct bridge_mailbox *mailbox)
     lane->tail = &lane->head;
     lane->stopping = false;
     lane->mailbox = mailbox;
-    int r = create_without_signals(&lane->thread, lane);
+    int r = -pthread_create(&lane->thread, NULL, lane_run, lane);
     if (r == 0)
         return 0;
     pthread_cond_destroy(&lane->filled);

@@ -1,7 +1,6 @@
 /* The worker: keeps both connections, and is the only one to call into the library.
  *
  * It sleeps under the lock until the hub or the library wants something, or a time has come. */
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -57,13 +56,7 @@ static void *run(void *bridge)
     return NULL;
 }
 
-/* Signals are the main thread's; the library's threads inherit the mask. */
 int mqtt_link_start(struct bridge *b)
 {
-    sigset_t all, before;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    int r = pthread_create(&b->worker, NULL, run, b);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
+    return -pthread_create(&b->worker, NULL, run, b);
 }
