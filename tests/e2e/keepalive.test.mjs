@@ -21,7 +21,9 @@ test('a session that does not answer pings is closed and its subscriptions are f
   const server = await startCrier({ t, config: { limits } });
   const client = await server.typed({ autoPong: false });
   await client.subscribe('news');
+  const started = performance.now();
   const { code } = await client.closed;
+  assert.ok(performance.now() - started < 30000, 'by the configured limits, not by the default ones of 35 s');
   assert.ok([1001, 1006, 3012, 1008].includes(code), `closed with ${code}`);
   const metrics = await server.metrics();
   assert.deepEqual([metrics.value('crier_sessions'), metrics.value('crier_subscriptions'), metrics.value('crier_idle_closed_total')], [0, 0, 1]);

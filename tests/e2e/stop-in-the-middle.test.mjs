@@ -38,7 +38,7 @@ async function keepBusy(server) {
   };
 }
 
-const allOver = (server) => until(() => / stopped exit=/.test(server.stderr), 'the last line of the log', 20000);
+const allOver = (server) => until(() => / stopped exit=/.test(server.stderr), 'the last line of the log');
 
 for (const [what, again] of [['once'], ['twice at once', () => {}], ['twice', () => sleep(40)], ['twice, late', () => sleep(160)],
   ['again when all is over', allOver]]) {

@@ -154,7 +154,7 @@ test('typed wire: an open session ends when its token does, not before', async (
   const { code, reason } = await client.closed;
   const late = Date.now() / 1000 - exp;
   assert.deepEqual([code, String(reason)], [3005, 'token expired']);
-  assert.ok(late >= 0, `${late} s after its end`);
+  assert.ok(late >= 0 && late < 15, `${late} s after its end`);
   assert.equal((await forever.request(TYPE.ping, {})).payload.error, undefined);
 });
 
@@ -178,7 +178,7 @@ test('channels wire: without a new token the session ends after the grace, with 
   const raw = await RawChannels.open(t, server, { connect: { token: tokenOf({ sub: 'ann', exp }) } });
   assert.equal((await raw.closed).code, 3005);
   const late = Date.now() / 1000 - exp - 1;
-  assert.ok(late >= -0.1, `${late} s after the grace`);
+  assert.ok(late >= -0.1 && late < 15, `${late} s after the grace`);
 });
 
 test('channels wire: bad tokens of every kind, each with its code', async (t) => {
@@ -207,7 +207,7 @@ test('channels wire: silence after the upgrade ends with 3502 in time; a subscri
   assert.equal((await hasty.closed).code, 3501);
   assert.equal((await silent.closed).code, 3502);
   const took = Date.now() - began;
-  assert.ok(took >= 950, `${took} ms`);
+  assert.ok(took >= 950 && took < 9000, `${took} ms`);
 });
 
 // ---- channels ----

@@ -138,7 +138,7 @@ export class Crier {
     this.spawn();
     const ready = /^crier ready at (http:\/\/127\.0\.0\.1:(\d+))$/m;
     const before = this.stdout.length;
-    await until(() => ready.test(this.stdout.slice(before)) || this.problems.length, 'crier ready', 20000);
+    await until(() => ready.test(this.stdout.slice(before)) || this.problems.length, 'crier ready');
     if (this.problems.length) throw new Error(this.describe());
     this.ready = true;
     return this;

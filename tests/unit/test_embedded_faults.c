@@ -205,7 +205,7 @@ static void a_publish_is_answered_in_time_and_never_twice(void **state)
     run_for(&w, 200); /* the store thread has it and waits for the lock */
     publish(&w, &later, "t", NULL, "later");
     WAIT_FOR(&w, first.done && later.done);
-    assert_true(clock_mono_ms() - start >= 1000);
+    assert_in_range(clock_mono_ms() - start, 1000, 9000); /* 10 s is what others have */
     assert_int_equal(first.outcome, BRIDGE_UNKNOWN); /* it may still be stored */
     assert_int_equal(later.outcome, BRIDGE_RETRYABLE); /* it surely will not be */
     store_close(other);
@@ -362,7 +362,7 @@ static void closing_does_not_wait_beyond_its_deadline(void **state)
     uint64_t start = clock_mono_ms();
     bridge_embedded_ops.close(w.bridge, 200);
     WAIT_FOR(&w, w.closed);
-    assert_true(clock_mono_ms() - start >= 200);
+    assert_in_range(clock_mono_ms() - start, 200, 9000);
     for (int i = 0; i < 3; i++) {
         assert_true(r[i].done);
         assert_int_equal(r[i].outcome, BRIDGE_UNKNOWN);

@@ -373,12 +373,12 @@ static void test_deadlines(void **state)
     assert_int_equal(r.status, 200);
     read_response(slow, &r, false);
     assert_int_equal(r.status, 408);
-    assert_true(clock_mono_ms() - begin >= 590);
+    assert_true(clock_mono_ms() - begin >= 590 && clock_mono_ms() - begin < 9000);
     read_response(body, &r, false);
     assert_int_equal(r.status, 408);
     assert_true(at_end(silent));
     assert_true(at_end(idle));
-    assert_true(clock_mono_ms() - begin >= 890);
+    assert_true(clock_mono_ms() - begin >= 890 && clock_mono_ms() - begin < 9000);
     assert_int_equal(metric_total(M_LIMIT_HANDSHAKE) - cut, 3);
     assert_int_equal(metric_total(M_IDLE_CLOSED) - idle_closed, 1);
     close(silent), close(slow), close(idle), close(body);
@@ -397,7 +397,7 @@ static void test_drip_does_not_move_the_deadline(void **state)
     uint64_t begin = clock_mono_ms();
     struct pollfd p = {.fd = fd, .events = POLLIN};
     put_text(fd, "GET / HTTP/1.1\r\nX: ");
-    while (poll(&p, 1, 50) == 0 && clock_mono_ms() - begin < 10000)
+    while (poll(&p, 1, 50) == 0 && clock_mono_ms() - begin < 9000)
         put_text(fd, "x");
     assert_int_equal(poll(&p, 1, 0), 1);
     close(fd);

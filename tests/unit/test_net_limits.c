@@ -27,7 +27,7 @@ static void test_message_that_never_ends(void **state)
     uint64_t begin = clock_mono_ms();
     ws_put(fd, 0x01, "a", 1);
     assert_int_equal(ws_close_code(fd), 1008);
-    assert_true(clock_mono_ms() - begin >= 390);
+    assert_true(clock_mono_ms() - begin >= 390 && clock_mono_ms() - begin < 15000);
     close(fd);
     stop(&s);
 }
@@ -106,7 +106,7 @@ static void test_idle_session_is_closed_although_it_pongs(void **state)
         sleep_ms(100);
     }
     assert_int_equal(ws_close_code(fd), 1000);
-    assert_true(clock_mono_ms() - begin >= 690);
+    assert_true(clock_mono_ms() - begin >= 690 && clock_mono_ms() - begin < 15000);
     close(fd);
     stop(&s);
 }

@@ -655,7 +655,7 @@ static void test_drain_spreads_the_ends(void **state)
         close(fds[i]);
     }
     eventually(s.drained);
-    assert_true(clock_mono_ms() - begin_ms > 900);
+    assert_true(clock_mono_ms() - begin_ms > 900 && clock_mono_ms() - begin_ms < 15000);
     assert_int_equal(last_code, 1001);
     stop(&s);
 }
